@@ -1,0 +1,1 @@
+"""The HTTP API and the `loupe` command: what people and programs talk to."""

@@ -1,0 +1,1 @@
+"""The search page: static ES modules and style sheets that the API serves as they are."""
