@@ -1,0 +1,531 @@
+"""The catalog: the only truth, and the only thing that acknowledges a write.
+
+Assets, their parts, rights, grants, statuses, embeddings and the journal of changes, over SQLAlchemy Core (SQLite
+in WAL mode with synchronous=FULL by default). A method that writes returns once the write is durable. Whatever else
+Loupe keeps on disk can be made again from here.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from numpy.typing import NDArray
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from search import schema
+from search.errors import BadSettings
+from search.types import (
+    Asset,
+    Grant,
+    ResourceKind,
+    Rights,
+    Segment,
+    SegmentKind,
+)
+
+#: The newest revision under search/migrations; a catalog at another one is migrated when it is opened.
+REVISION: Final = "0001"
+
+#: SQLite takes 32,766 bound values in one statement; larger lists are read in parts of this size.
+_PART: Final = 10_000
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """What an indexer hands in for one file: the asset (its ordinal is ignored) and what tells a change of it.
+
+    `mtime_ns` and the asset's `byte_size` are the file's, `facts_digest` covers its sidecars and manifest row,
+    `embedded` is what the file said of itself, kept so that new metadata needs no new decoding.
+    """
+
+    asset: Asset
+    mtime_ns: int
+    facts_digest: str
+    embedded: Mapping[str, object]
+    segments: tuple[Segment, ...]
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the catalog remembers of a file, enough to tell whether it changed."""
+
+    byte_size: int
+    mtime_ns: int
+    facts_digest: str
+
+
+class SetAside(msgspec.Struct, frozen=True):
+    """A file that was not taken, and why."""
+
+    path: str
+    code: str
+    reason: str
+    byte_size: int = 0
+    mtime_ns: int = 0
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What happened since a journal number: the assets to read again; `head` is the newest number."""
+
+    head: int
+    assets: frozenset[int]
+    grants: bool
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """One line of the audit log. `hash` covers this line and, by way of the one before, all earlier ones."""
+
+    number: int
+    at: str
+    user: str
+    action: str
+    asset: str
+    detail: str
+    hash: str
+
+
+class Catalog:
+    """One library's catalog. Safe to share between threads; open it once a process."""
+
+    def __init__(self, url: str) -> None:
+        backend = sa.make_url(url).get_backend_name()
+        if backend != "sqlite":
+            raise BadSettings(f"The catalog cannot be kept in {backend}.", "Give a sqlite URL.")
+        self._engine = sa.create_engine(url)
+        sa.event.listen(self._engine, "connect", _prepare)
+        sa.event.listen(self._engine, "begin", _begin)
+        self._migrate()
+
+    @classmethod
+    def at(cls, path: Path) -> "Catalog":
+        """Open the catalog file, creating or migrating it."""
+        return cls(f"sqlite:///{path}")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # ---- reading
+
+    def head(self) -> int:
+        """The newest journal number; 0 when nothing was ever written."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(sa.func.max(schema.journal.c.number))) or 0
+
+    def changes_since(self, number: int) -> Changes:
+        journal = schema.journal
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                sa.select(journal.c.number, journal.c.asset).where(journal.c.number > number)
+            ).all()
+        return Changes(
+            max((row.number for row in rows), default=number),
+            frozenset(row.asset for row in rows if row.asset is not None),
+            any(row.asset is None for row in rows),
+        )
+
+    def assets(self, ordinals: Iterable[int]) -> dict[int, Asset]:
+        """The assets there are among these ordinals; vanished ones are left out."""
+        found: dict[int, Asset] = {}
+        wanted = list(ordinals)
+        with self._engine.connect() as connection:
+            for start in range(0, len(wanted), _PART):
+                part = wanted[start : start + _PART]
+                found |= {a.ordinal: a for a in _read_assets(connection, schema.assets.c.ordinal.in_(part))}
+        return found
+
+    def asset(self, id: str) -> Asset | None:
+        """The asset with this id, unless it vanished."""
+        with self._engine.connect() as connection:
+            return next(iter(_read_assets(connection, schema.assets.c.id == id)), None)
+
+    def asset_at(self, path: str) -> Asset | None:
+        """The asset that was made from the file at this path, unless it vanished."""
+        with self._engine.connect() as connection:
+            return next(iter(_read_assets(connection, schema.assets.c.path == path)), None)
+
+    def every_asset(self) -> Iterator[Asset]:
+        """All that have not vanished, in ordinal order."""
+        last = 0
+        while True:
+            with self._engine.connect() as connection:
+                part = list(
+                    _read_assets(
+                        connection, schema.assets.c.ordinal > last, order_by=schema.assets.c.ordinal, limit=_PART
+                    )
+                )
+            if not part:
+                return
+            yield from part
+            last = part[-1].ordinal
+
+    def collection_grants(self) -> dict[str, tuple[Grant, ...]]:
+        with self._engine.connect() as connection:
+            return _read_grants(connection, schema.grants.c.resource_kind == ResourceKind.collection.value)
+
+    def segments(self, ordinals: Iterable[int]) -> dict[int, Segment]:
+        wanted = list(ordinals)
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(schema.segments).where(schema.segments.c.ordinal.in_(wanted)))
+            return {row.ordinal: _segment(row) for row in rows}
+
+    def segments_of(self, asset: int) -> list[Segment]:
+        """The parts of one asset, in the order they were cut."""
+        table = schema.segments
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(table).where(table.c.asset == asset).order_by(table.c.ordinal))
+            return [_segment(row) for row in rows]
+
+    def every_segment(self) -> Iterator[Segment]:
+        """The parts of all assets that have not vanished, in ordinal order."""
+        table = schema.segments
+        alive = sa.select(schema.assets.c.ordinal).where(schema.assets.c.vanished.is_(None))
+        last = 0
+        while True:
+            query = sa.select(table).where(table.c.ordinal > last, table.c.asset.in_(alive)).order_by(table.c.ordinal)
+            with self._engine.connect() as connection:
+                part = [_segment(row) for row in connection.execute(query.limit(_PART))]
+            if not part:
+                return
+            yield from part
+            last = part[-1].ordinal
+
+    def embeddings(self, model_id: str, keys: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The stored vectors among these content hashes, float32 [d] each."""
+        table = schema.embeddings
+        found: dict[str, NDArray[np.float32]] = {}
+        with self._engine.connect() as connection:
+            for start in range(0, len(keys), _PART):
+                part = keys[start : start + _PART]
+                query = sa.select(table.c.content_hash, table.c.vector).where(
+                    table.c.model_id == model_id, table.c.content_hash.in_(part)
+                )
+                found |= {row.content_hash: np.frombuffer(row.vector, "<f4") for row in connection.execute(query)}
+        return found
+
+    def known_files(self) -> dict[str, Known]:
+        """Path to what is remembered of each file in the catalog that has not vanished."""
+        table = schema.assets
+        columns = (table.c.path, table.c.byte_size, table.c.mtime_ns, table.c.facts_digest)
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(*columns).where(table.c.vanished.is_(None)))
+            return {row.path: Known(row.byte_size, row.mtime_ns, row.facts_digest) for row in rows}
+
+    def embedded_metadata(self, path: str) -> dict[str, Any]:
+        """What the file at this path said of itself when it was decoded."""
+        with self._engine.connect() as connection:
+            found = connection.scalar(sa.select(schema.assets.c.embedded).where(schema.assets.c.path == path))
+        return dict(found or {})
+
+    def paths_lacking(self, kinds_by_model: Mapping[str, Sequence[str]]) -> set[str]:
+        """The files with a segment of these kinds that the model (id to kinds) has made no vector of."""
+        segments, embeddings, assets = schema.segments, schema.embeddings, schema.assets
+        lacking: set[str] = set()
+        with self._engine.connect() as connection:
+            for model_id, kinds in kinds_by_model.items():
+                same = (embeddings.c.content_hash == segments.c.embedding_key) & (embeddings.c.model_id == model_id)
+                query = (
+                    sa.select(assets.c.path)
+                    .join(segments, segments.c.asset == assets.c.ordinal)
+                    .outerjoin(embeddings, same)
+                    .where(segments.c.kind.in_(kinds), embeddings.c.content_hash.is_(None))
+                )
+                lacking |= set(connection.scalars(query.distinct()))
+        return lacking
+
+    def ids(self) -> dict[str, str]:
+        """Id to path, for every asset that ever was: an id is never given to another file."""
+        with self._engine.connect() as connection:
+            return {row.id: row.path for row in connection.execute(sa.select(schema.assets.c.id, schema.assets.c.path))}
+
+    def set_aside_files(self) -> dict[str, SetAside]:
+        table = schema.set_aside
+        with self._engine.connect() as connection:
+            return {
+                row.path: SetAside(row.path, row.code, row.reason, row.byte_size, row.mtime_ns)
+                for row in connection.execute(sa.select(table).order_by(table.c.path))
+            }
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each table holds (for the person who runs the machine, never for a search)."""
+        with self._engine.connect() as connection:
+            alive = sa.select(sa.func.count()).select_from(schema.assets).where(schema.assets.c.vanished.is_(None))
+            tables = (schema.segments, schema.embeddings, schema.set_aside, schema.audit)
+            return {"assets": connection.scalar(alive) or 0} | {
+                table.name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in tables
+            }
+
+    # ---- writing
+
+    def take_in(self, intakes: Sequence[Intake], by: str) -> None:
+        """Insert or replace assets by path, with their parts, rights and own grants, in one transaction."""
+        with self._write() as connection:
+            for intake in intakes:
+                ordinal = _put_asset(connection, intake, by)
+                _journal(connection, ordinal)
+
+    def put_embeddings(self, model_id: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Store vectors, float32 [d], by content hash. One that is there already stays."""
+        rows = [
+            {"content_hash": key, "model_id": model_id, "vector": vector.astype("<f4").tobytes()}
+            for key, vector in vectors.items()
+        ]
+        if rows:
+            with self._write() as connection:
+                connection.execute(upsert(schema.embeddings).on_conflict_do_nothing(), rows)
+
+    def grant_collection(self, collection: str, grants: Iterable[Grant]) -> None:
+        """Replace the grants of a collection."""
+        with self._write() as connection:
+            if _put_grants(connection, ResourceKind.collection, collection, grants):
+                _journal(connection, None)
+
+    def put_aside(self, file: SetAside) -> None:
+        """Remember a file that could not be taken. If it was an asset before, that asset is marked as vanished."""
+        with self._write() as connection:
+            row = {**msgspec.structs.asdict(file), "at": _now()}
+            connection.execute(
+                upsert(schema.set_aside).values(row).on_conflict_do_update(index_elements=["path"], set_=row)
+            )
+            _vanish(connection, [file.path])
+
+    def move(self, path: str, to: str) -> None:
+        """The file went elsewhere: its asset keeps its ordinal, id and history. `to` must not be in the catalog."""
+        with self._write() as connection:
+            connection.execute(sa.update(schema.assets).where(schema.assets.c.path == path).values(path=to))
+
+    def mark_vanished(self, paths: Iterable[str]) -> None:
+        """The files are gone: their assets are found no more, their history stays."""
+        gone = list(paths)
+        with self._write() as connection:
+            _vanish(connection, gone)
+            connection.execute(sa.delete(schema.set_aside).where(schema.set_aside.c.path.in_(gone)))
+
+    # ---- audit
+
+    def audit(self, user: str, action: str, asset: str = "", detail: Mapping[str, object] | None = None) -> None:
+        """Append one line to the log. If this raises, the audited action must not happen."""
+        with self._write() as connection:
+            last = connection.scalar(sa.select(schema.audit.c.hash).order_by(schema.audit.c.number.desc()).limit(1))
+            line = {
+                "at": _now().isoformat(),
+                "user": user,
+                "action": action,
+                "asset": asset,
+                "detail": json.dumps(detail or {}, sort_keys=True),
+            }
+            connection.execute(sa.insert(schema.audit).values(**line, hash=_chain(last or "", line)))
+
+    def audit_entries(self) -> Iterator[AuditEntry]:
+        """The whole log, oldest first."""
+        with self._engine.connect() as connection:
+            for row in connection.execute(sa.select(schema.audit).order_by(schema.audit.c.number)):
+                yield AuditEntry(*row)
+
+    def first_broken_audit_line(self) -> int | None:
+        """The number of the first line that does not follow from the one before; None when the chain holds."""
+        last, expected = "", 1
+        for entry in self.audit_entries():
+            line = {k: v for k, v in msgspec.structs.asdict(entry).items() if k not in ("number", "hash")}
+            if entry.number != expected or entry.hash != _chain(last, line):
+                return expected
+            last, expected = entry.hash, expected + 1
+        return None
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    def _migrate(self) -> None:
+        with self._engine.connect() as connection:
+            tables = sa.inspect(connection).get_table_names()
+            at = (
+                connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+                if "alembic_version" in tables
+                else None
+            )
+        if at == REVISION:
+            return
+        config = Config()
+        config.set_main_option("script_location", str(files("search") / "migrations"))
+        config.set_main_option("path_separator", "os")
+        with self._write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, REVISION)
+
+
+def _prepare(connection: Any, _: object) -> None:
+    """Settings of each new SQLite connection: durable, checked, patient; and leave BEGIN to `_begin`."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Writers take the lock at once: a reader that turns writer could be refused without waiting."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _journal(connection: sa.Connection, asset: int | None) -> None:
+    connection.execute(sa.insert(schema.journal).values(asset=asset, at=_now()))
+
+
+def _chain(previous: str, line: Mapping[str, str]) -> str:
+    return hashlib.sha256((previous + json.dumps(line, sort_keys=True)).encode()).hexdigest()
+
+
+def _vanish(connection: sa.Connection, paths: Sequence[str]) -> None:
+    table = schema.assets
+    for start in range(0, len(paths), _PART):
+        alive = table.c.path.in_(paths[start : start + _PART]) & table.c.vanished.is_(None)
+        for ordinal in connection.scalars(sa.select(table.c.ordinal).where(alive)).all():
+            connection.execute(sa.update(table).where(table.c.ordinal == ordinal).values(vanished=_now()))
+            _journal(connection, ordinal)
+
+
+def _put_asset(connection: sa.Connection, intake: Intake, by: str) -> int:
+    asset = intake.asset
+    row = {
+        name: getattr(asset, name)
+        for name in [
+            "id",
+            "path",
+            "content_hash",
+            "byte_size",
+            "media_type",
+            "mime",
+            "width",
+            "height",
+            "duration",
+            "pages",
+            "collection",
+            "status",
+            "sensitive",
+            "title",
+            "description",
+            "alt_text",
+            "creator",
+            "created",
+            "digital_source_type",
+            "has_preview",
+            "has_playback",
+            "added",
+        ]
+    } | {
+        "keywords": list(asset.keywords),
+        "mtime_ns": intake.mtime_ns,
+        "facts_digest": intake.facts_digest,
+        "embedded": dict(intake.embedded),
+        "vanished": None,
+    }
+    table = schema.assets
+    before = connection.execute(
+        sa.select(table.c.ordinal, table.c.id, table.c.status).where(table.c.path == asset.path)
+    ).first()
+    if before is None:
+        ordinal = connection.execute(sa.insert(table).values(row).returning(table.c.ordinal)).scalar_one()
+    else:
+        ordinal = before.ordinal
+        del row["added"]
+        if before.id != asset.id:
+            _put_grants(connection, ResourceKind.asset, before.id, ())
+        connection.execute(sa.update(table).where(table.c.ordinal == ordinal).values(row))
+    if before is None or before.status != asset.status:
+        connection.execute(sa.insert(schema.statuses).values(asset=ordinal, status=asset.status, by=by, at=_now()))
+    _put_rights(connection, ordinal, asset.rights)
+    own = (grant for grant in asset.grants if grant.resource_kind is ResourceKind.asset)
+    _put_grants(connection, ResourceKind.asset, asset.id, own)
+    _put_segments(connection, ordinal, intake.segments)
+    connection.execute(sa.delete(schema.set_aside).where(schema.set_aside.c.path == asset.path))
+    return ordinal
+
+
+def _put_rights(connection: sa.Connection, asset: int, rights: Rights) -> None:
+    row = msgspec.structs.asdict(rights) | {"asset": asset}
+    row |= {name: list(row[name]) for name in ("territories", "excluded_territories", "channels")}
+    connection.execute(upsert(schema.rights).values(row).on_conflict_do_update(index_elements=["asset"], set_=row))
+
+
+def _put_grants(connection: sa.Connection, kind: ResourceKind, resource: str, grants: Iterable[Grant]) -> bool:
+    """Replace a resource's grants; says whether that changed any."""
+    table = schema.grants
+    here = (table.c.resource_kind == kind.value) & (table.c.resource == resource)
+    new = frozenset(grants)
+    if new == frozenset(_read_grants(connection, here).get(resource, ())):
+        return False
+    connection.execute(sa.delete(table).where(here))
+    if new:
+        connection.execute(sa.insert(table), [msgspec.structs.asdict(grant) for grant in sorted(new)])
+    return True
+
+
+def _put_segments(connection: sa.Connection, asset: int, segments: Sequence[Segment]) -> None:
+    """Replace an asset's parts, unless they are the same: a part that stays keeps its ordinal."""
+    table = schema.segments
+    columns = ("kind", "embedding_key", "text", "start", "end", "page")
+    new = [{name: getattr(segment, name) for name in columns} for segment in segments]
+    rows = connection.execute(sa.select(table).where(table.c.asset == asset).order_by(table.c.ordinal)).mappings()
+    if new == [{name: row[name] for name in columns} for row in rows]:
+        return
+    connection.execute(sa.delete(table).where(table.c.asset == asset))
+    if new:
+        connection.execute(sa.insert(table), [{**row, "asset": asset} for row in new])
+
+
+def _read_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> dict[str, tuple[Grant, ...]]:
+    table = schema.grants
+    by_resource: dict[str, list[Grant]] = {}
+    for row in connection.execute(sa.select(table).where(where)).mappings():
+        fields = {name: row[name] for name in Grant.__struct_fields__}
+        by_resource.setdefault(row["resource"], []).append(msgspec.convert(fields, Grant))
+    return {resource: tuple(sorted(grants)) for resource, grants in by_resource.items()}
+
+
+def _read_assets(
+    connection: sa.Connection,
+    where: sa.ColumnElement[bool],
+    *,
+    order_by: sa.ColumnElement[int] | None = None,
+    limit: int | None = None,
+) -> Iterator[Asset]:
+    """The assets that have not vanished, each with its own grants and its collection's."""
+    table = schema.assets
+    chosen = sa.select(table.c.ordinal).where(where, table.c.vanished.is_(None)).order_by(order_by).limit(limit)
+    query = sa.select(table, schema.rights).join(schema.rights).where(table.c.ordinal.in_(chosen)).order_by(order_by)
+    rows = connection.execute(query).mappings().all()
+    if not rows:
+        return
+    ids = sa.select(table.c.id).where(table.c.ordinal.in_(chosen))
+    of_assets = _read_grants(
+        connection, (schema.grants.c.resource_kind == ResourceKind.asset.value) & schema.grants.c.resource.in_(ids)
+    )
+    of_collections = _read_grants(connection, schema.grants.c.resource_kind == ResourceKind.collection.value)
+    for row in rows:
+        grants = (*of_assets.get(row["id"], ()), *of_collections.get(row["collection"], ()))
+        yield _asset(row, grants)
+
+
+def _asset(row: sa.RowMapping, grants: tuple[Grant, ...]) -> Asset:
+    rights = {name: row[name] for name in Rights.__struct_fields__}
+    fields = {name: row[name] for name in Asset.__struct_fields__ if name in row}
+    fields |= {"added": row["added"].replace(tzinfo=UTC), "rights": rights}
+    return msgspec.structs.replace(msgspec.convert(fields, Asset), grants=grants)
+
+
+def _segment(row: sa.Row[Any]) -> Segment:
+    return Segment(
+        row.ordinal, row.asset, SegmentKind(row.kind), row.embedding_key, row.text, row.start, row.end, row.page
+    )

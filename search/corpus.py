@@ -1,0 +1,66 @@
+"""From the catalog to what an engine indexes."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Final
+
+import numpy as np
+
+from search.catalog import Catalog
+from search.engine import Corpus, Document, Space, Vectors
+from search.types import Asset, Segment, SegmentKind
+
+#: Which kinds of segment are compared in which space.
+KINDS: Final[Mapping[Space, frozenset[SegmentKind]]] = {
+    Space.visual: frozenset({SegmentKind.image, SegmentKind.keyframe, SegmentKind.page}),
+    Space.text: frozenset({SegmentKind.passage, SegmentKind.description}),
+}
+
+
+def read_corpus(catalog: Catalog, models: Mapping[Space, str]) -> Corpus:
+    """All assets and segments, with the vectors that the given models (space to model id) have made of them.
+
+    The journal number is read first: what is written meanwhile is at worst indexed twice, never missed.
+    """
+    head = catalog.head()
+    segments = list(catalog.every_segment())
+    spaces = {space: _vectors(catalog, model, segments, KINDS[space]) for space, model in models.items()}
+    return Corpus(head, {space: vectors for space, vectors in spaces.items() if len(vectors.rows)}, _documents(catalog))
+
+
+def _vectors(catalog: Catalog, model_id: str, segments: list[Segment], kinds: frozenset[SegmentKind]) -> Vectors:
+    wanted = [segment for segment in segments if segment.kind in kinds]
+    stored = catalog.embeddings(model_id, sorted({segment.embedding_key for segment in wanted}))
+    there = [segment for segment in wanted if segment.embedding_key in stored]
+    rows = np.stack([stored[s.embedding_key] for s in there]) if there else np.zeros((0, 1), np.float32)
+    return Vectors(
+        model_id,
+        rows.astype(np.float32),
+        np.array([segment.ordinal for segment in there], np.int64),
+        np.array([segment.asset for segment in there], np.int64),
+    )
+
+
+def _documents(catalog: Catalog) -> Iterator[Document]:
+    for asset in catalog.every_asset():
+        yield metadata_document(asset)
+    for segment in catalog.every_segment():
+        if segment.kind is SegmentKind.passage:
+            yield Document(segment.asset, segment.ordinal, body=segment.text)
+
+
+def metadata_document(asset: Asset) -> Document:
+    """The words of an asset's metadata, field by field."""
+    return Document(
+        asset.ordinal,
+        title=asset.title,
+        keywords=asset.keywords,
+        description=" ".join(filter(None, (asset.description, asset.alt_text, asset.creator))),
+        name=f"{PurePath(asset.path).stem} {asset.id}",
+    )
+
+
+def description_text(title: str, description: str, keywords: tuple[str, ...]) -> str:
+    """The sentence-like text of an asset's metadata that is embedded as its description; empty when it has none."""
+    said = ". ".join(filter(None, (title.rstrip("."), description.rstrip("."), ", ".join(keywords))))
+    return f"{said}." if said else ""

@@ -1,0 +1,100 @@
+"""What an index must be able to do. One implementation: `search.engines.embedded` (FAISS, Tantivy, bitmaps).
+
+An engine holds derived state only: it is given a `Corpus` read from the catalog and publishes it as a whole. Every read
+takes a `Scope`, and nothing outside it takes part in ranking, counting or explaining.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from search.policy import Scope
+
+Vector = NDArray[np.float32]
+"""One unit vector, float32 [d]."""
+
+
+class Space(StrEnum):
+    """Which vectors are compared: of pictures, or of words."""
+
+    visual = "visual"
+    text = "text"
+
+
+class Match(msgspec.Struct, frozen=True):
+    """An asset that a leg found, by way of its best segment (0: the asset's metadata as a whole).
+
+    `score` is the cosine for vectors, and for words the share of the query's words that occur (0 to 1). Both depend
+    on the query and the asset alone, so nothing shows through them of other assets.
+    """
+
+    asset: int
+    segment: int
+    score: float
+
+
+class Vectors(msgspec.Struct, frozen=True):
+    """The unit vectors of one space: `rows` float32 [n, d], with the segment and the asset of each row, int64 [n]."""
+
+    model_id: str
+    rows: NDArray[np.float32]
+    segments: NDArray[np.int64]
+    assets: NDArray[np.int64]
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The words of one segment, or (segment 0) of an asset's metadata."""
+
+    asset: int
+    segment: int = 0
+    title: str = ""
+    keywords: Sequence[str] = ()
+    description: str = ""
+    name: str = ""
+    body: str = ""
+
+    @property
+    def words(self) -> str:
+        """All of it as one text."""
+        return " ".join((self.title, *self.keywords, self.description, self.name, self.body))
+
+
+class Corpus(msgspec.Struct, frozen=True):
+    """All that an engine indexes. `head` is the journal number that it reflects."""
+
+    head: int
+    spaces: Mapping[Space, Vectors]
+    documents: Iterable[Document]
+
+
+class Engine(Protocol):
+    """Ranked retrieval within a scope."""
+
+    def publish(self, corpus: Corpus) -> None:
+        """Replace everything indexed; durable and atomic: a crash leaves the one before."""
+
+    def refresh(self) -> None:
+        """Move on to the newest published state, if another process published one."""
+
+    def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> list[Match]:
+        """The `limit` assets of the scope whose best row has the highest inner product with `query`, best first."""
+
+    def keywords(self, scope: Scope, text: str, limit: int) -> list[Match]:
+        """The assets of the scope in which words of `text` occur, best first."""
+
+    def containing(self, scope: Scope, phrase: str) -> BitMap:
+        """The assets of the scope in which the words of `phrase` stand side by side."""
+
+    def vectors_of(self, scope: Scope, space: Space, asset: int) -> NDArray[np.float32]:
+        """The asset's rows, float32 [n, d]; none ([0, d]) when it is outside the scope."""
+
+    def matching_words(self, query: str, text: str) -> tuple[str, ...]:
+        """The words of `query` that occur in `text`, as the keyword index sees it (case, accents, endings aside)."""
+
+    def query_words(self, query: str) -> tuple[str, ...]:
+        """The words of `query` that the keyword index looks for: no stop words, unless there is nothing else."""

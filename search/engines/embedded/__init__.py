@@ -1,0 +1,121 @@
+"""The engine that runs inside the process: FAISS for vectors, Tantivy for words, published as generations.
+
+Useful for: one machine, up to a few million segments. Not useful for: several machines sharing one index.
+"""
+
+import logging
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from search.engine import Corpus, Match, Space, Vector
+from search.engines.embedded import generation
+from search.engines.embedded.keywords import KeywordIndex, matching_words, query_words
+from search.engines.embedded.vectors import VectorIndex
+from search.errors import GenerationDamaged, ModelUnavailable
+from search.policy import Scope
+
+_log = logging.getLogger(__name__)
+
+_KEYWORDS: Final = "keywords"
+
+
+class _Reader:
+    """One opened generation."""
+
+    def __init__(self, opened: generation.Generation) -> None:
+        self.number = opened.number
+        self.head = opened.head
+        self.spaces = {
+            space: VectorIndex.load(opened.directory / space.value) for space in Space if space.value in opened.models
+        }
+        self.keywords = KeywordIndex.load(opened.directory / _KEYWORDS)
+
+
+class EmbeddedEngine:
+    """Reads the newest sound generation under `directory`; a search in flight keeps the one it began with."""
+
+    def __init__(self, directory: Path, models: dict[Space, str]) -> None:
+        """`models` names the model of each space: a generation made with another is refused, never mixed."""
+        self._directory = directory
+        self._models = models
+        self._lock = Lock()
+        self._refused: set[int] = set()
+        self._reader: _Reader | None = None
+
+    @property
+    def generation(self) -> int:
+        """The number of the generation being read; 0 before the first."""
+        return self._reader.number if self._reader else 0
+
+    @property
+    def head(self) -> int:
+        """The journal number that it reflects; 0 before the first."""
+        return self._reader.head if self._reader else 0
+
+    def publish(self, corpus: Corpus) -> None:
+        for space, vectors in corpus.spaces.items():
+            if vectors.model_id != self._models[space]:
+                raise ModelUnavailable(f"Vectors of {vectors.model_id} cannot be indexed as {self._models[space]}.")
+
+        def fill(directory: Path) -> None:
+            for space, vectors in corpus.spaces.items():
+                VectorIndex.build(vectors).save(directory / space.value)
+            KeywordIndex.build(corpus.documents, directory / _KEYWORDS)
+
+        models = {space.value: vectors.model_id for space, vectors in corpus.spaces.items()}
+        generation.publish(self._directory, fill, head=corpus.head, models=models)
+        self.refresh()
+
+    def refresh(self) -> None:
+        numbers = generation.numbers(self._directory)
+        if not numbers or numbers[-1] == self.generation:
+            return
+        with self._lock:
+            for number in reversed(numbers):
+                if number == self.generation:
+                    return
+                if number not in self._refused and (reader := self._open(number)):
+                    self._reader = reader
+                    return
+
+    def _open(self, number: int) -> _Reader | None:
+        try:
+            opened = generation.open_verified(self._directory, number)
+            for space in Space:
+                found = opened.models.get(space.value, self._models[space])
+                if found != self._models[space]:
+                    raise GenerationDamaged(f"It was made with the model {found}, not {self._models[space]}.")
+            return _Reader(opened)
+        except GenerationDamaged as error:
+            self._refused.add(number)
+            _log.error("Generation %d is not used: %s Run `loupe rebuild`.", number, error)
+            return None
+
+    def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> list[Match]:
+        reader = self._reader
+        if reader is None or space not in reader.spaces:
+            return []
+        return reader.spaces[space].nearest(scope, query, limit)
+
+    def keywords(self, scope: Scope, text: str, limit: int) -> list[Match]:
+        return self._reader.keywords.search(scope, text, limit) if self._reader else []
+
+    def containing(self, scope: Scope, phrase: str) -> BitMap:
+        return self._reader.keywords.containing(scope, phrase) if self._reader else BitMap()
+
+    def vectors_of(self, scope: Scope, space: Space, asset: int) -> NDArray[np.float32]:
+        reader = self._reader
+        if reader is None or space not in reader.spaces:
+            return np.zeros((0, 0), np.float32)
+        return reader.spaces[space].rows_of(scope, asset)
+
+    def matching_words(self, query: str, text: str) -> tuple[str, ...]:
+        return matching_words(query, text)
+
+    def query_words(self, query: str) -> tuple[str, ...]:
+        return query_words(query)

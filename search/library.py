@@ -1,0 +1,85 @@
+"""One library on disk: where its catalog, renditions and generations lie in a data directory, and who may write.
+
+DATA_DIR/catalog.sqlite     the truth
+        /renditions/        previews and proxies, by content hash
+        /generations/       what engines derived, numbered
+        /writer.lock        held while a process writes
+        /secret             signs the tokens of this library
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from search.catalog import Catalog
+from search.corpus import read_corpus
+from search.engine import Space
+from search.engines.embedded import EmbeddedEngine
+from search.errors import BadSettings, LibraryBusy
+from search.renditions import RenditionStore
+
+
+class Library:
+    """A data directory, opened. `create` makes one where there is none; else that is BadSettings."""
+
+    def __init__(self, directory: Path, *, create: bool = False) -> None:
+        self.directory = directory.resolve()
+        catalog = self.directory / "catalog.sqlite"
+        if not create and not catalog.is_file():
+            raise BadSettings(
+                f"There is no library in {directory}.", "Index something first: loupe index PATH; or name --data-dir."
+            )
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise BadSettings(f"{directory} cannot be used as a data directory: {error.strerror}.") from error
+        self.catalog = Catalog.at(catalog)
+        self.renditions = RenditionStore(self.directory / "renditions")
+
+    def close(self) -> None:
+        self.catalog.close()
+
+    def engine(self, models: Mapping[Space, str]) -> EmbeddedEngine:
+        """The engine over the newest sound generation made with these models (space to model id)."""
+        engine = EmbeddedEngine(self.directory / "generations", dict(models))
+        engine.refresh()
+        return engine
+
+    def publish(self, engine: EmbeddedEngine, models: Mapping[Space, str]) -> None:
+        """Derive a new generation from the catalog. Call with the writer's lock held."""
+        engine.publish(read_corpus(self.catalog, models))
+
+    def stale(self, engine: EmbeddedEngine) -> bool:
+        """Whether assets changed since the engine's generation was made."""
+        return engine.head < self.catalog.head()
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Be the one process that writes. The lock frees when the process ends, however it ends. Raises LibraryBusy."""
+        descriptor = os.open(self.directory / "writer.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LibraryBusy(
+                    f"Another process is writing to {self.directory}.", "Wait for it to end, or use another --data-dir."
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    def secret(self) -> bytes:
+        """The key that signs this library's tokens, made at first use, readable by its owner only."""
+        path = self.directory / "secret"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return bytes.fromhex(path.read_text())
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        return bytes.fromhex(path.read_text())

@@ -1,0 +1,36 @@
+"""Where the pictures and proxies made of an asset's content are kept: by content hash, so equal files share them."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+PREVIEW_SIZES: Final = (256, 640, 1280)
+
+
+class RenditionStore:
+    """Files under `directory`, two levels deep. A file is there in full or not at all."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def preview(self, content_hash: str, size: int) -> Path:
+        """The WebP whose long side is at most `size` pixels (one of PREVIEW_SIZES)."""
+        return self.path(content_hash, f"{size}.webp")
+
+    def playback(self, content_hash: str) -> Path | None:
+        """The low-rate proxy of a video or a sound, if one was made."""
+        for name in ("playback.mp4", "playback.m4a"):
+            if (path := self.path(content_hash, name)).is_file():
+                return path
+        return None
+
+    def path(self, content_hash: str, name: str) -> Path:
+        return self._directory / content_hash[:2] / content_hash / name
+
+    def take(self, content_hash: str, name: str, file: Path) -> None:
+        """Move a finished file in. It is durable once this returns."""
+        target = self.path(content_hash, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+        file.replace(target)

@@ -1,0 +1,399 @@
+"""The only read path: every search, view, suggestion and file goes through here, and through the gate.
+
+A request becomes a `Scope` by way of `search.policy`; the legs rank within that scope; `search.fusion` makes one order;
+and each hit is read back from the catalog and judged once more, so that a stale index can disclose nothing.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pyroaring import BitMap
+
+from search import policy
+from search.catalog import Catalog
+from search.columns import FACETS, Columns
+from search.corpus import metadata_document
+from search.embedding import Models
+from search.engine import Engine, Match, Space, Vector
+from search.errors import NotCleared, NotFound
+from search.fusion import Ranked, fuse, less, mean
+from search.query import MAX_DEPTH, Query, SearchRequest, check_usage, created_days, understand
+from search.renditions import RenditionStore
+from search.types import (
+    Asset,
+    Clearance,
+    Filters,
+    Hit,
+    Leg,
+    NotClearedCount,
+    Page,
+    Principal,
+    Segment,
+    SegmentKind,
+    Usage,
+    Why,
+)
+
+#: How many assets each leg brings at least; deeper pages bring more.
+DEPTH: Final = 400
+
+#: A leg less sure than this is not named as a reason for a hit.
+WORTH_SAYING: Final = 0.2
+
+#: Values shown of a facet, the most frequent first.
+FACET_VALUES: Final = 50
+
+
+class View(msgspec.Struct, frozen=True):
+    """One asset as one person sees it, with its spoken or written passages in order."""
+
+    asset: Asset
+    clearance: Clearance
+    reviewable: bool
+    passages: tuple[Segment, ...] = ()
+
+
+class Suggestion(msgspec.Struct, frozen=True):
+    """A completion: `kind` is `keyword` or `title`."""
+
+    text: str
+    kind: str
+
+
+class _State:
+    """The columns at one journal number, and the words to complete from."""
+
+    def __init__(self, head: int, columns: Columns) -> None:
+        self.head = head
+        self.columns = columns
+
+    @cached_property
+    def words(self) -> list[tuple[str, str, str]]:
+        """(beginning folded, kind, whole) for each word of each keyword and title, sorted."""
+        return sorted(
+            (" ".join(whole.casefold().split()[start:]), kind, whole)
+            for kind in ("keyword", "title")
+            for whole in map(str, self.columns.values(kind))
+            for start in range(len(whole.split()))
+        )
+
+
+_Evidence = dict[int, dict[Leg, float]]
+
+
+class _Want:
+    """One thing looked for: what each leg says of each asset, and the match that says it."""
+
+    def __init__(self) -> None:
+        self.evidence: _Evidence = {}
+        self.matches: dict[int, dict[Leg, Match]] = {}
+
+    def add(self, leg: Leg, matches: Sequence[Match], chance: Callable[[float], float]) -> None:
+        for match in matches:
+            said = chance(match.score)
+            if said > self.evidence.setdefault(match.asset, {}).get(leg, -1.0):
+                self.evidence[match.asset][leg] = said
+                self.matches.setdefault(match.asset, {})[leg] = match
+
+
+class Searcher:
+    """Answers people. Safe to share between threads; writes nothing but the audit log."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        engine: Engine,
+        models: Models,
+        renditions: RenditionStore,
+        settings: policy.Settings = policy.Settings(),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._catalog = catalog
+        self._engine = engine
+        self._models = models
+        self._renditions = renditions
+        self._settings = settings
+        self._clock = clock
+        self._lock = Lock()
+        self._state = _State(0, Columns())
+
+    # ---- searching
+
+    def search(self, principal: Principal, request: SearchRequest, images: Sequence[Image.Image] = ()) -> Page:
+        """One page of an answer. `images` are looked for together with the text. Raises BadQuery, NotFound."""
+        query = understand(request, principal.user)
+        columns, found = self._scope(principal, query.usage)
+        for phrase in query.phrases:
+            found = found.narrowed(self._engine.containing(found, phrase))
+        filtered = found.narrowed(_matching(columns, query.filters, found))
+        drawn = filtered
+        if query.usage and not query.include_not_cleared:
+            drawn = filtered.narrowed(filtered.cleared)
+        order, matches = self._rank(principal, query, drawn, images)
+        hits, offset = self._page(principal, query, order, matches)
+        return Page(
+            hits=hits,
+            total=len(drawn),
+            facets=_facets(columns, query, found),
+            not_cleared=_not_cleared(filtered) if query.usage else NotClearedCount(),
+            next_cursor=query.cursor(offset) if offset < len(order) else None,
+        )
+
+    def suggest(self, principal: Principal, text: str, limit: int = 8) -> list[Suggestion]:
+        """Keywords and titles of what the person may find, in which a word begins with `text`."""
+        columns, scope = self._scope(principal, None)
+        begun = " ".join(text.casefold().split())
+        words = self._state.words
+        found: dict[str, tuple[int, Suggestion]] = {}
+        for position in range(bisect_left(words, (begun,)), len(words) if begun else 0):
+            beginning, kind, whole = words[position]
+            if not beginning.startswith(begun):
+                break
+            if whole.casefold() not in found and (count := len(columns.of(kind, whole) & scope.assets)):
+                found[whole.casefold()] = (count, Suggestion(whole, kind))
+        best = sorted(found.values(), key=lambda one: (one[1].kind != "keyword", -one[0], one[1].text))
+        return [suggestion for _, suggestion in best[:limit]]
+
+    # ---- one asset
+
+    def view(self, principal: Principal, id: str, usage: Usage | None = None) -> View:
+        """Raises NotFound, the same for what is hidden and what does not exist."""
+        view = self._judged(principal, id, usage)
+        passages = (s for s in self._catalog.segments_of(view.asset.ordinal) if s.kind is SegmentKind.passage)
+        return msgspec.structs.replace(view, passages=tuple(passages))
+
+    def preview(self, principal: Principal, id: str, size: int) -> Path:
+        """The WebP preview, long side at most `size` (256, 640, 1280). Raises NotFound."""
+        asset = self._judged(principal, id, None).asset
+        return self._existing(self._renditions.preview(asset.content_hash, size))
+
+    def playback(self, principal: Principal, id: str) -> Path:
+        """The low-rate proxy of a video or sound. Raises NotFound."""
+        asset = self._judged(principal, id, None).asset
+        return self._existing(self._renditions.playback(asset.content_hash))
+
+    def original(self, principal: Principal, id: str, usage: Usage | None) -> tuple[Asset, Path]:
+        """The file itself, once the use is cleared and the audit log says so. Raises NotFound, NotCleared."""
+        view = self._judged(principal, id, usage)
+        detail: dict[str, object] = {"usage": msgspec.to_builtins(usage)}
+        if not view.clearance.cleared:
+            reasons = tuple(reason.value for reason in view.clearance.reasons)
+            self._catalog.audit(principal.user, "download_denied", id, detail | {"reasons": reasons})
+            raise NotCleared("You may not use this asset so.", reasons, "Ask its steward, or name another use.")
+        path = self._existing(Path(view.asset.path))
+        self._catalog.audit(principal.user, "download", id, detail | {"content_hash": view.asset.content_hash})
+        return view.asset, path
+
+    def _judged(self, principal: Principal, id: str, usage: Usage | None) -> View:
+        asset = self._catalog.asset(id)
+        if asset is not None:
+            judged = policy.verdict(asset, principal, check_usage(usage), self._clock(), self._settings)
+            if judged.findable:
+                return View(asset, judged.clearance, judged.reviewable)
+        raise NotFound("There is no such asset.", "It may have been removed, or you may not see it.")
+
+    def _existing(self, path: Path | None) -> Path:
+        if path is None or not path.is_file():
+            raise NotFound("There is no such file for this asset.")
+        return path
+
+    # ---- inside
+
+    def _scope(self, principal: Principal, usage: Usage | None) -> tuple[Columns, policy.Scope]:
+        """The gate's answer over what the catalog holds at this moment."""
+        columns = self._current().columns
+        return columns, policy.scope(principal, usage, self._clock(), columns, self._settings)
+
+    def _current(self) -> _State:
+        """Brought up to date with the journal, so that every change holds from the next request on."""
+        self._engine.refresh()
+        if self._catalog.head() == self._state.head:
+            return self._state
+        with self._lock:
+            state = self._state
+            if state.head == 0:
+                head = self._catalog.head()
+                grants = self._catalog.collection_grants()
+                self._state = _State(head, Columns().updated(put=self._catalog.every_asset(), collection_grants=grants))
+                return self._state
+            changes = self._catalog.changes_since(state.head)
+            now = self._catalog.assets(changes.assets)
+            columns = state.columns.updated(
+                put=now.values(),
+                removed=changes.assets - now.keys(),
+                collection_grants=self._catalog.collection_grants() if changes.grants else None,
+            )
+            self._state = _State(changes.head, columns)
+            return self._state
+
+    def _rank(
+        self, principal: Principal, query: Query, scope: policy.Scope, images: Sequence[Image.Image]
+    ) -> tuple[Sequence[Ranked], Mapping[int, Mapping[Leg, Match]]]:
+        """The order of the assets drawn on, as deep as is served, and which match each leg found them by."""
+        depth = min(max(DEPTH, 2 * (query.offset + query.limit)), MAX_DEPTH)
+        wants = list(self._wants(principal, query, scope, images, depth))
+        if not wants:
+            newest = sorted(scope.assets, reverse=True)
+            return [Ranked(asset, 1.0, {}) for asset in newest], {}
+        order = mean([fuse(want.evidence) for want in wants])
+        if query.unlike:
+            order = less(order, fuse(self._text_want(query.unlike, scope, depth).evidence))
+        matches: dict[int, dict[Leg, Match]] = {}
+        for want in wants:
+            for asset, by_leg in want.matches.items():
+                matches[asset] = {**by_leg, **matches.get(asset, {})}
+        return order, matches
+
+    def _wants(
+        self, principal: Principal, query: Query, scope: policy.Scope, images: Sequence[Image.Image], depth: int
+    ) -> Iterator[_Want]:
+        if query.text:
+            yield self._text_want(query.text, scope, depth)
+        if images:
+            for vector in self._models.visual.embed_images(images):
+                yield self._like_want([vector], [], scope, depth)
+        if query.similar_to:
+            yield self._similar_want(principal, query.similar_to, scope, depth)
+
+    def _text_want(self, text: str, scope: policy.Scope, depth: int) -> _Want:
+        visual, words = self._models.visual, self._models.text
+        for_words = words.embed_texts([text])[0]
+        for_pictures = for_words if visual.text_space == words.text_space else visual.embed_texts([text])[0]
+        want = _Want()
+        want.add(
+            Leg.visual,
+            self._engine.nearest(scope, Space.visual, for_pictures, depth),
+            visual.calibration.text_image.chance,
+        )
+        want.add(
+            Leg.passage, self._engine.nearest(scope, Space.text, for_words, depth), words.calibration.text_text.chance
+        )
+        want.add(Leg.keyword, self._engine.keywords(scope, text, depth), lambda share: share)
+        return want
+
+    def _similar_want(self, principal: Principal, id: str, scope: policy.Scope, depth: int) -> _Want:
+        """More like an asset: its pictures, or, for what has none, its words. Itself is left out."""
+        asset = self._judged(principal, id, None).asset
+        _, visible = self._scope(principal, None)
+        others = scope.narrowed(scope.assets - BitMap([asset.ordinal]))
+        pictures = self._engine.vectors_of(visible, Space.visual, asset.ordinal)
+        words = self._engine.vectors_of(visible, Space.text, asset.ordinal)
+        return self._like_want(_summary(pictures), [] if len(pictures) else _summary(words), others, depth)
+
+    def _like_want(self, pictures: Sequence[Vector], words: Sequence[Vector], scope: policy.Scope, depth: int) -> _Want:
+        want = _Want()
+        for vector in pictures:
+            found = self._engine.nearest(scope, Space.visual, vector, depth)
+            want.add(Leg.visual, found, self._models.visual.calibration.image_image.chance)
+        for vector in words:
+            found = self._engine.nearest(scope, Space.text, vector, depth)
+            want.add(Leg.passage, found, self._models.text.calibration.text_text.chance)
+        return want
+
+    def _page(
+        self,
+        principal: Principal,
+        query: Query,
+        order: Sequence[Ranked],
+        matches: Mapping[int, Mapping[Leg, Match]],
+    ) -> tuple[tuple[Hit, ...], int]:
+        """The hits from `query.offset` on, each judged again by the catalog's word, and where the next page begins."""
+        hits: list[Hit] = []
+        offset = query.offset
+        while len(hits) < query.limit and offset < len(order):
+            part = order[offset : offset + query.limit - len(hits)]
+            offset += len(part)
+            assets = self._catalog.assets(one.asset for one in part)
+            found = {one.asset: matches.get(one.asset, {}) for one in part}
+            segments = self._catalog.segments(m.segment for by_leg in found.values() for m in by_leg.values())
+            for one in part:
+                asset = assets.get(one.asset)
+                if asset is None:
+                    continue
+                judged = policy.verdict(asset, principal, query.usage, self._clock(), self._settings)
+                hidden = query.usage and not query.include_not_cleared and not judged.cleared
+                if judged.findable and not hidden:
+                    why = tuple(self._why(query, asset, one, found[one.asset], segments))
+                    hits.append(Hit(asset, judged.reviewable, round(one.relevance, 4), one.weak, judged.clearance, why))
+        return tuple(hits), offset
+
+    def _why(
+        self, query: Query, asset: Asset, ranked: Ranked, found: Mapping[Leg, Match], segments: Mapping[int, Segment]
+    ) -> Iterator[Why]:
+        """What each leg saw, the surest first; what it was not sure of is no reason."""
+        for leg, chance in sorted(ranked.evidence.items(), key=lambda said: -said[1]):
+            if leg not in found or (chance < WORTH_SAYING and leg is not Leg.keyword):
+                continue
+            segment = segments.get(found[leg].segment)
+            place = {"start": segment.start, "end": segment.end, "page": segment.page} if segment else {}
+            if leg is Leg.visual:
+                yield Why(leg, **place)
+                continue
+            text = segment.text if segment else ""
+            if leg is Leg.keyword:
+                said = text or metadata_document(asset).words
+                yield Why(leg, text=text or asset.title, terms=self._engine.matching_words(query.text, said), **place)
+            else:
+                yield Why(leg, text=text, **place)
+
+
+def _summary(rows: NDArray[np.float32]) -> list[Vector]:
+    """The mean direction of some unit vectors, as a list of one; empty when there are none."""
+    if not len(rows):
+        return []
+    mean = rows.mean(axis=0)
+    return [(mean / np.linalg.norm(mean)).astype(np.float32)]
+
+
+def _matching(columns: Columns, filters: Filters, scope: policy.Scope, skip: str = "") -> BitMap:
+    """The assets of the scope that the picked facets let through, `skip` not counted."""
+    picked: dict[str, Sequence[object]] = {
+        "type": filters.type,
+        "collection": filters.collection,
+        "keyword": filters.keyword,
+        "orientation": filters.orientation,
+        "status": filters.status,
+        "aiGenerated": () if filters.ai_generated is None else (str(filters.ai_generated).lower(),),
+    }
+    matching = scope.assets
+    for column, values in picked.items():
+        if values and column != skip:
+            matching = matching & columns.any_of(column, values)
+    if filters.status and skip != "status":
+        matching = matching & scope.reviewable
+    first, last = created_days(filters)
+    if first or last:
+        matching = matching & BitMap.union(BitMap(), *columns.values("created").values())
+        matching = matching - columns.dated("created", before=first, after=last)
+    return matching
+
+
+def _facets(columns: Columns, query: Query, found: policy.Scope) -> dict[str, dict[str, int]]:
+    """How many assets each value of each facet would leave, the other facets as picked."""
+    facets = {}
+    for facet in FACETS:
+        assets = found.narrowed(_matching(columns, query.filters, found, skip=facet))
+        if query.usage and not query.include_not_cleared:
+            assets = assets.narrowed(assets.cleared)
+        counted = assets.reviewable if facet == "status" else assets.assets
+        counts = {str(value): len(there & counted) for value, there in columns.values(facet).items()}
+        most = sorted(((n, value) for value, n in counts.items() if n), key=lambda one: (-one[0], one[1]))
+        facets[facet] = {value: n for n, value in most[:FACET_VALUES]}
+    if not facets["status"]:
+        del facets["status"]
+    return facets
+
+
+def _not_cleared(scope: policy.Scope) -> NotClearedCount:
+    blocked = scope.narrowed(scope.assets - scope.cleared)
+    counts = {reason.value: len(assets) for reason, assets in blocked.by_reason.items() if assets}
+    return NotClearedCount(len(blocked), counts)

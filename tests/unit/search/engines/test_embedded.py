@@ -1,0 +1,189 @@
+"""The embedded engine: exact within any scope, and publishes nothing that it would not verify."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from search import policy
+from search.columns import Columns
+from search.engine import Corpus, Document, Space, Vectors
+from search.engines.embedded import EmbeddedEngine, generation
+from search.engines.embedded.keywords import KeywordIndex, query_words
+from search.engines.embedded.vectors import VectorIndex
+from search.errors import GenerationDamaged, InvalidInput, ModelUnavailable
+from search.types import Action, Asset, Licence, MediaType, Principal, Rights, Status
+from tests.conftest import NOW, everyone_may
+
+MODELS = {Space.visual: "picture-model", Space.text: "word-model"}
+
+
+def scope_of(ordinals: Iterable[int]) -> policy.Scope:
+    """A scope of exactly these assets, made the only way there is."""
+    grants = everyone_may("c", Action.find, Action.use)
+    assets = [
+        Asset(n, f"a{n}", "", "", MediaType.image, "", "c", Status.approved, NOW, rights=Rights(licence=Licence.owned))
+        for n in ordinals
+    ]
+    columns = Columns().updated(put=assets, collection_grants={"c": grants})
+    return policy.scope(Principal("x"), None, NOW, columns)
+
+
+def vectors(rows: np.ndarray, assets: Iterable[int]) -> Vectors:
+    numbers = np.array(list(assets), np.int64)
+    return Vectors("picture-model", rows.astype(np.float32), np.arange(len(numbers)) + 100, numbers)
+
+
+def corpus(head: int = 1) -> Corpus:
+    spaces = {Space.visual: vectors(np.eye(3), [1, 2, 3])}
+    documents = [
+        Document(1, title="Espresso cup", keywords=["coffee"], description="A cup seen from above."),
+        Document(2, title="Blue boat", name="espresso-machine"),
+        Document(3, segment=7, body="We talked about the espresso harvest."),
+    ]
+    return Corpus(head, spaces, documents)
+
+
+@settings(max_examples=150)
+@given(
+    st.data(),
+    hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(4)), elements=st.floats(-1, 1, width=32)),
+    st.integers(1, 12),
+)
+def test_nearest_equals_brute_force_for_any_scope(data: st.DataObject, rows: np.ndarray, limit: int) -> None:
+    owners = data.draw(st.lists(st.integers(1, 12), min_size=len(rows), max_size=len(rows)))
+    allowed = data.draw(st.frozensets(st.integers(1, 14)))
+    query = rows[0]
+    found = VectorIndex.build(vectors(rows, owners)).nearest(scope_of(allowed), query, limit)
+    best: dict[int, float] = {}
+    for row, owner in zip(rows, owners, strict=True):
+        if owner in allowed:
+            best[owner] = max(best.get(owner, -np.inf), float(row @ query))
+    assert {match.asset for match in found} <= allowed
+    assert len(found) == min(limit, len(best))
+    expected = sorted(best.values(), reverse=True)[:limit]
+    assert np.allclose([match.score for match in found], expected, atol=1e-5)
+    assert all(abs(best[match.asset] - match.score) < 1e-5 for match in found)
+
+
+@pytest.mark.parametrize("query", [np.array([np.nan, 0, 0]), np.array([1, 0]), np.array([np.inf, 0, 0])])
+def test_bad_query_vectors_are_refused(query: np.ndarray) -> None:
+    index = VectorIndex.build(vectors(np.eye(3), [1, 2, 3]))
+    with pytest.raises(InvalidInput):
+        index.nearest(scope_of([1]), query.astype(np.float32), 5)
+
+
+def test_vectors_that_are_not_finite_are_not_indexed() -> None:
+    with pytest.raises(InvalidInput):
+        VectorIndex.build(vectors(np.full((1, 3), np.nan), [1]))
+
+
+def test_an_assets_vectors_are_read_only_within_the_scope(tmp_path: Path) -> None:
+    engine = EmbeddedEngine(tmp_path, MODELS)
+    engine.publish(corpus())
+    assert engine.vectors_of(scope_of([2]), Space.visual, 2).tolist() == [[0, 1, 0]]
+    assert engine.vectors_of(scope_of([1]), Space.visual, 2).shape == (0, 3)
+
+
+def test_keywords_stay_within_the_scope_and_weigh_fields(tmp_path: Path) -> None:
+    engine = EmbeddedEngine(tmp_path, MODELS)
+    engine.publish(corpus())
+    found = engine.keywords(scope_of([1, 2, 3]), "ESPRESSOS", 10)
+    assert found[0].asset == 1, "a title outweighs a file name or a passage"
+    assert {(match.asset, match.segment) for match in found} == {(1, 0), (2, 0), (3, 7)}
+    assert {match.asset for match in engine.keywords(scope_of([3]), "espresso", 10)} == {3}
+    assert engine.keywords(scope_of([]), "espresso", 10) == []
+
+
+def test_a_keyword_score_does_not_depend_on_other_documents(tmp_path: Path) -> None:
+    alone, crowd = tmp_path / "alone", tmp_path / "crowd"
+    KeywordIndex.build([Document(1, title="red boat at sea")], alone)
+    others = [Document(n, title="red boat " * n) for n in range(2, 60)]
+    KeywordIndex.build([Document(1, title="red boat at sea"), *others], crowd)
+    scope = scope_of([1])
+    one, other = (KeywordIndex.load(path).search(scope, "red boat", 5) for path in (alone, crowd))
+    assert one == other
+
+
+def test_phrases_must_stand_side_by_side(tmp_path: Path) -> None:
+    engine = EmbeddedEngine(tmp_path, MODELS)
+    engine.publish(corpus())
+    scope = scope_of([1, 2, 3])
+    assert list(engine.containing(scope, "seen from above")) == [1]
+    assert list(engine.containing(scope, "cup from")) == []
+    assert list(engine.containing(scope, "coffee")) == [1]
+    assert list(engine.containing(scope_of([2]), "coffee")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "   ", "?!…", "🙂", "(" * 20_000, '"' * 99, "a AND (b OR", "title:x~9^-1", "the of and", "\x00", "x" * 10_000],
+)
+def test_no_text_is_too_strange_to_look_for(tmp_path: Path, text: str) -> None:
+    engine = EmbeddedEngine(tmp_path, MODELS)
+    engine.publish(corpus())
+    scope = scope_of([1, 2, 3])
+    assert isinstance(engine.keywords(scope, text, 5), list)
+    assert len(engine.containing(scope, text)) <= 3
+
+
+def test_stop_words_are_looked_for_only_when_there_is_nothing_else() -> None:
+    assert query_words("a cup of the sea") == ("cup", "sea")
+    assert query_words("to be or not to be") != ()
+
+
+def test_a_reader_moves_on_to_what_another_process_published(tmp_path: Path) -> None:
+    writer, reader = (EmbeddedEngine(tmp_path, MODELS) for _ in range(2))
+    assert reader.keywords(scope_of([1]), "espresso", 5) == []
+    writer.publish(corpus(head=5))
+    reader.refresh()
+    assert (reader.generation, reader.head) == (1, 5)
+    for _ in range(3):
+        writer.publish(corpus())
+    assert generation.numbers(tmp_path) == [3, 4], "old generations go, the last but one stays"
+
+
+def test_every_damaged_file_is_found_before_it_is_served(tmp_path: Path) -> None:
+    EmbeddedEngine(tmp_path, MODELS).publish(corpus())
+    sound = tmp_path / "00000001"
+    names = [path.relative_to(sound) for path in sound.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert len(names) > 5
+    for number, name in enumerate(names, 2):
+        copy = tmp_path / f"{number:08d}"
+        shutil.copytree(sound, copy)
+        damaged = bytearray((copy / name).read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        (copy / name).write_bytes(damaged)
+        with pytest.raises(GenerationDamaged):
+            generation.open_verified(tmp_path, number)
+    reader = EmbeddedEngine(tmp_path, MODELS)
+    reader.refresh()
+    assert reader.generation == 1, "the newest sound one is served"
+
+
+def test_missing_and_foreign_files_are_found(tmp_path: Path) -> None:
+    EmbeddedEngine(tmp_path, MODELS).publish(corpus())
+    (tmp_path / "00000001" / "visual" / "extra").write_text("x")
+    with pytest.raises(GenerationDamaged, match="extra"):
+        generation.open_verified(tmp_path, 1)
+
+
+def test_another_models_vectors_are_refused(tmp_path: Path) -> None:
+    other = EmbeddedEngine(tmp_path, {**MODELS, Space.visual: "another"})
+    with pytest.raises(ModelUnavailable):
+        other.publish(corpus())
+    EmbeddedEngine(tmp_path, MODELS).publish(corpus())
+    other.refresh()
+    assert other.generation == 0
+
+
+def test_an_unfinished_generation_is_swept_away(tmp_path: Path) -> None:
+    (tmp_path / "unfinished-1").mkdir()
+    (tmp_path / "unfinished-1" / "half").write_text("x")
+    EmbeddedEngine(tmp_path, MODELS).publish(corpus())
+    assert [path.name for path in tmp_path.iterdir()] == ["00000001"]

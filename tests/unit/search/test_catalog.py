@@ -1,0 +1,165 @@
+"""The catalog keeps what it is given, tells what changed, and its tables are those of its migrations."""
+
+import sqlite3
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from search import schema
+from search.catalog import REVISION, Catalog, SetAside
+from search.errors import BadSettings
+from search.types import (
+    Action,
+    Channel,
+    Grant,
+    Licence,
+    ResourceKind,
+    Rights,
+    Segment,
+    SegmentKind,
+    Status,
+    SubjectKind,
+)
+from tests.conftest import MakeIntake, everyone_may
+
+
+def test_an_asset_comes_back_as_it_went_in(catalog: Catalog, make_intake: MakeIntake) -> None:
+    own = Grant(ResourceKind.asset, "a", SubjectKind.group, "red", Action.find, allow=False)
+    intake = make_intake("a", keywords=("sea", "sand"), grants=(own,), created=date(2020, 2, 29), sensitive=True)
+    rights = Rights(
+        licence=Licence.rights_managed,
+        holder="Someone",
+        valid_until=date(2027, 1, 31),
+        territories=("DE", "AT"),
+        channels=(Channel.web, Channel.print),
+    )
+    intake = msgspec.structs.replace(intake, asset=msgspec.structs.replace(intake.asset, rights=rights))
+    catalog.take_in([intake], by="test")
+    catalog.grant_collection("open", everyone_may("open", Action.find))
+    found = catalog.asset("a")
+    assert found is not None
+    expected = msgspec.structs.replace(
+        intake.asset, ordinal=found.ordinal, grants=(own, *everyone_may("open", Action.find))
+    )
+    assert found == expected
+    assert list(catalog.every_asset()) == [found]
+    assert catalog.assets([found.ordinal, 999]) == {found.ordinal: found}
+
+
+def test_the_journal_names_what_changed_since(catalog: Catalog, make_intake: MakeIntake) -> None:
+    assert catalog.head() == 0
+    catalog.take_in([make_intake("a"), make_intake("b")], by="test")
+    first = catalog.head()
+    assert catalog.changes_since(0).assets == {1, 2}
+    catalog.grant_collection("open", everyone_may("open", Action.find))
+    catalog.mark_vanished(["/library/b.jpg"])
+    changes = catalog.changes_since(first)
+    assert (changes.assets, changes.grants, changes.head) == ({2}, True, catalog.head())
+    assert catalog.changes_since(changes.head).assets == frozenset()
+
+
+def test_the_same_grants_again_are_no_change(catalog: Catalog) -> None:
+    catalog.grant_collection("open", everyone_may("open", Action.find))
+    head = catalog.head()
+    catalog.grant_collection("open", everyone_may("open", Action.find))
+    assert catalog.head() == head
+
+
+def test_a_file_taken_in_again_keeps_its_ordinal_and_history(catalog: Catalog, make_intake: MakeIntake) -> None:
+    catalog.take_in([make_intake("a")], by="ann")
+    again = make_intake("a", title="New title")
+    catalog.take_in(
+        [msgspec.structs.replace(again, asset=msgspec.structs.replace(again.asset, status=Status.archived))], by="bob"
+    )
+    found = catalog.asset("a")
+    assert found is not None
+    assert (found.ordinal, found.title, found.status) == (1, "New title", Status.archived)
+
+
+def test_segments_that_stay_keep_their_ordinals(catalog: Catalog, make_intake: MakeIntake) -> None:
+    said = Segment(0, 0, SegmentKind.passage, "key", "words", 1.0, 2.5, None)
+    catalog.take_in([make_intake("a", segments=(said,))], by="test")
+    before = catalog.segments_of(1)
+    catalog.take_in([make_intake("a", segments=(said,), title="other")], by="test")
+    assert catalog.segments_of(1) == before
+    catalog.take_in([make_intake("a", segments=(msgspec.structs.replace(said, text="new"),))], by="test")
+    assert catalog.segments_of(1)[0].ordinal > before[0].ordinal
+
+
+def test_what_vanished_is_not_found_and_its_ordinal_is_not_given_again(
+    catalog: Catalog, make_intake: MakeIntake
+) -> None:
+    catalog.take_in([make_intake("a")], by="test")
+    catalog.mark_vanished(["/library/a.jpg"])
+    assert catalog.asset("a") is None
+    assert catalog.assets([1]) == {}
+    assert list(catalog.every_segment()) == []
+    catalog.take_in([make_intake("b")], by="test")
+    found = catalog.asset("b")
+    assert found is not None and found.ordinal == 2
+
+
+def test_a_file_set_aside_is_remembered_until_it_is_taken_in(catalog: Catalog, make_intake: MakeIntake) -> None:
+    catalog.take_in([make_intake("a")], by="test")
+    file = SetAside("/library/a.jpg", "broken-media", "It is cut short.", 10, 20)
+    catalog.put_aside(file)
+    assert catalog.set_aside_files() == {file.path: file}
+    assert catalog.asset("a") is None
+    catalog.take_in([make_intake("a")], by="test")
+    assert catalog.set_aside_files() == {}
+    assert catalog.asset("a") is not None
+
+
+def test_embeddings_of_two_models_never_mix(catalog: Catalog) -> None:
+    one, two = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    catalog.put_embeddings("m1", {"h": one})
+    catalog.put_embeddings("m2", {"h": two})
+    catalog.put_embeddings("m1", {"h": two})
+    assert np.array_equal(catalog.embeddings("m1", ["h", "none"])["h"], one)
+    assert np.array_equal(catalog.embeddings("m2", ["h"])["h"], two)
+
+
+def test_files_lacking_a_models_vectors_are_named(catalog: Catalog, make_intake: MakeIntake) -> None:
+    catalog.take_in([make_intake("a"), make_intake("b")], by="test")
+    catalog.put_embeddings("m", {"hash-a": np.ones(2, np.float32)})
+    assert catalog.paths_lacking({"m": ["image"]}) == {"/library/b.jpg"}
+
+
+def test_the_audit_chain_tells_of_edits_removals_and_reordering(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    catalog = Catalog.at(path)
+    for number in range(4):
+        catalog.audit("ann", "download", f"asset-{number}", {"usage": None})
+    assert catalog.first_broken_audit_line() is None
+    for statement, first in [
+        ("UPDATE audit SET user = 'bob' WHERE number = 2", 2),
+        ("DELETE FROM audit WHERE number = 1", 1),
+        ("UPDATE audit SET detail = '{}' WHERE number = 4", 1),
+    ]:
+        with sqlite3.connect(path) as connection:
+            connection.execute(statement)
+        connection.close()
+        assert catalog.first_broken_audit_line() == first
+    catalog.close()
+
+
+def test_the_migrations_make_the_tables_of_the_schema(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    Catalog.at(path).close()
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert context.get_current_revision() == REVISION
+        assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+def test_another_database_is_refused_clearly() -> None:
+    with pytest.raises(BadSettings, match="cannot be kept in postgresql"):
+        Catalog("postgresql://127.0.0.1/x")
