@@ -1,0 +1,140 @@
+"""The web application: routes, who may call them, and the headers that every answer bears."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from litestar import Litestar, MediaType, Request, Response, get
+from litestar.config.allowed_hosts import AllowedHostsConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.static_files import create_static_files_router
+from PIL import Image
+
+import ui
+from api import errors
+from api.auth import Person, Tokens
+from api.routes import assets, operations, searching, session
+from search.errors import LoupeError, NotCleared
+from search.searcher import Searcher
+from search.types import Principal
+
+#: Who may call what. `scoped`: anyone, and the gate decides what they get; `open`: it tells nothing about the library.
+#: A test holds this equal to the routes there are.
+ACCESS: Final[Mapping[str, str]] = {
+    "POST /v1/search": "scoped",
+    "GET /v1/search": "scoped",
+    "POST /v1/similar": "scoped",
+    "GET /v1/suggest": "scoped",
+    "GET /v1/assets/{id}": "scoped",
+    "GET /v1/assets/{id}/similar": "scoped",
+    "GET /v1/assets/{id}/preview": "scoped",
+    "GET /v1/assets/{id}/playback": "scoped",
+    "GET /v1/assets/{id}/download": "scoped",
+    "GET /v1/session": "open",
+    "GET /v1/demo/people": "open",
+    "POST /v1/demo/sign-in": "open",
+    "POST /v1/demo/sign-out": "open",
+    "GET /health/live": "open",
+    "GET /health/ready": "open",
+}
+
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+_UI: Final = Path(ui.__file__).parent
+
+
+@get("/", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
+def page() -> bytes:
+    """The search page."""
+    return (_UI / "index.html").read_bytes()
+
+
+def create_app(
+    searcher: Searcher,
+    tokens: Tokens,
+    *,
+    people: Sequence[Person],
+    read_image: Callable[[bytes], Image.Image],
+    session_hours: int,
+    max_upload: int,
+    allowed_hosts: Sequence[str] = (),
+) -> Litestar:
+    """The application over a searcher. `people` (none: tokens only) and `allowed_hosts` belong to the local sign-in."""
+
+    def principal(request: Request[Any, Any, Any]) -> Principal:
+        return tokens.principal_of(request)
+
+    pages = create_static_files_router("/ui", directories=[_UI], include_in_schema=False)
+    return Litestar(
+        route_handlers=[
+            searching.search,
+            searching.search_words,
+            searching.similar_to_image,
+            searching.similar_to_asset,
+            searching.suggest,
+            assets.detail,
+            assets.preview,
+            assets.playback,
+            assets.download,
+            session.session,
+            session.people,
+            session.sign_in,
+            session.sign_out,
+            operations.live,
+            operations.ready,
+            page,
+            pages,
+        ],
+        dependencies={
+            "principal": Provide(principal, sync_to_thread=False),
+            "searcher": Provide(lambda: searcher, sync_to_thread=False),
+        },
+        state=State(
+            {
+                "people": {person.user: person for person in people},
+                "tokens": tokens,
+                "session_hours": session_hours,
+                "read_image": read_image,
+            }
+        ),
+        exception_handlers={
+            LoupeError: errors.loupe_error,
+            HTTPException: errors.http_error,
+            Exception: errors.unexpected_error,
+        },
+        before_request=_refuse_other_origins,
+        after_request=_add_headers,
+        allowed_hosts=AllowedHostsConfig(allowed_hosts=list(allowed_hosts)) if allowed_hosts else None,
+        request_max_body_size=max_upload,
+        openapi_config=OpenAPIConfig(
+            title="Loupe", version="1", path="/schema", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+        ),
+    )
+
+
+async def _refuse_other_origins(request: Request[Any, Any, Any]) -> None:
+    """A page of another site may not act through a person's session cookie."""
+    origin = request.headers.get("origin")
+    if request.method == "GET" or origin is None or origin.partition("://")[2] == request.headers.get("host"):
+        return
+    raise NotCleared("Requests from pages of other sites are refused.", ())
+
+
+async def _add_headers(response: Response[Any]) -> Response[Any]:
+    response.headers.update(_HEADERS)
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

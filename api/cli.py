@@ -1,0 +1,561 @@
+"""The `loupe` command. Loads only what a command needs: `--help` must not wait for a model."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from api import settings as configuration
+from api.settings import Settings
+from search.errors import BadSettings, InvalidInput, LoupeError
+
+if TYPE_CHECKING:
+    from indexer.pipeline import Progress as Step
+    from indexer.pipeline import Summary
+    from search.types import Hit, Page, Principal
+
+DONE: Final = 0
+SET_ASIDE: Final = 1
+WRONG_USE: Final = 2
+FAILED: Final = 3
+
+#: Everything for people goes to stderr; stdout is for answers and machine-readable lines.
+_console = Console(stderr=True, highlight=False)
+_out = Console(highlight=False)
+
+_PATH: Final = click.Path(path_type=Path)
+
+
+def _emit(line: object) -> None:
+    """One machine-readable line."""
+    click.echo(msgspec.json.encode(line).decode())
+
+
+def _settings(context: click.Context, **overrides: Any) -> Settings:
+    return configuration.load(context.obj | {name: value for name, value in overrides.items() if value is not None})
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="loupe-search")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Loupe: semantic search over your own pictures, video, sound and documents.
+
+    \b
+    Examples:
+      loupe demo                                  the sample library, with people to sign in as
+      loupe index ~/Pictures                      index a folder (again: only what changed)
+      loupe serve                                 serve the search page on 127.0.0.1
+      loupe search "hot drink seen from above"    ask in the terminal
+
+    Exit codes: 0 done, 1 done with files set aside, 2 wrong use, 3 failed.
+    """
+    context.ensure_object(dict)
+
+
+def data_dir(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option every command has."""
+
+    def keep(context: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.obj["data_dir"] = value
+
+    return click.option(
+        "--data-dir",
+        metavar="DIR",
+        expose_value=False,
+        callback=keep,
+        help="Where the library is kept. [default: .loupe]",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable lines on stdout.")
+asker_options = [
+    click.option("--as", "user", metavar="USER", help="Search as this person (of people.json, or any name)."),
+    click.option("--group", "groups", metavar="GROUP", multiple=True, help="A group of theirs; may be repeated."),
+    click.option("--role", "roles", metavar="ROLE", multiple=True, help="viewer, steward, auditor or administrator."),
+]
+
+
+def asked_by(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(asker_options):
+        command = option(command)
+    return command
+
+
+# ---- serving
+
+
+@cli.command()
+@data_dir
+@click.option("--host", help="The address to serve on; loopback only. [default: 127.0.0.1]")
+@click.option("--port", type=int, help="The port to serve on. [default: 8484]")
+@click.option("--build-only", is_flag=True, help="Build the library and do not serve it.")
+@click.pass_context
+def demo(context: click.Context, host: str | None, port: int | None, build_only: bool) -> None:
+    """Build the sample library once and serve it, with demo people to sign in as.
+
+    \b
+    Example:
+      loupe demo --port 9000
+    """
+    context.obj.setdefault("data_dir", ".loupe-demo")
+    _console.print("Starting Loupe: loading the model …")
+    from api import compose
+    from api.demo import build, demo_settings
+
+    settings = demo_settings(_settings(context, host=host, port=port))
+    compose.check_sign_in(settings)
+    with _progress_bar("Indexing the sample library") as step:
+        summary = build(settings, step)
+    _tell_summary(summary)
+    if not build_only:
+        compose.serve(settings, lambda: _tell_address(settings))
+
+
+@cli.command()
+@data_dir
+@click.option("--host", help="The address to serve on. [default: 127.0.0.1]")
+@click.option("--port", type=int, help="The port to serve on. [default: 8484]")
+@click.pass_context
+def serve(context: click.Context, host: str | None, port: int | None) -> None:
+    """Serve the search page and the API.
+
+    \b
+    Examples:
+      loupe serve
+      LOUPE_SIGN_IN=token loupe serve --host 0.0.0.0
+    """
+    settings = _settings(context, host=host, port=port)
+    _console.print("Starting Loupe: loading the model …")
+    from api import compose
+
+    compose.serve(settings, lambda: _tell_address(settings))
+
+
+def _tell_address(settings: Settings) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    _console.print(f"\nLoupe is ready at [bold]http://{host}:{settings.port}/[/bold]   (Ctrl-C stops it)")
+
+
+@cli.command()
+@data_dir
+@click.argument("user")
+@click.option("--group", "groups", metavar="GROUP", multiple=True, help="A group of theirs; may be repeated.")
+@click.option(
+    "--role", "roles", metavar="ROLE", multiple=True, default=["viewer"], help="May be repeated. [default: viewer]"
+)
+@click.option("--hours", type=click.IntRange(1, 24 * 30), help="How long it holds. [default: session_hours]")
+@click.pass_context
+def token(
+    context: click.Context, user: str, groups: tuple[str, ...], roles: tuple[str, ...], hours: int | None
+) -> None:
+    """Make a bearer token for a person.
+
+    \b
+    Example:
+      loupe token mara --group marketing-emea --hours 8
+    """
+    from api.auth import Tokens
+    from search.library import Library
+
+    settings = _settings(context)
+    made, ends = Tokens(Library(Path(settings.data_dir)).secret()).make(
+        _principal(user, groups, roles), timedelta(hours=hours or settings.session_hours)
+    )
+    _console.print(f"Valid until {ends:%Y-%m-%d %H:%M} UTC. Who holds it is {user}: hand it over safely.")
+    click.echo(made)
+
+
+# ---- indexing
+
+
+@cli.command()
+@data_dir
+@click.argument("paths", nargs=-1, type=_PATH)
+@click.option("--manifest", type=_PATH, help="A .csv or .jsonl that says what each file is; see README.md.")
+@click.option("--collection", help="The collection of files that name none. [default: the folder's name]")
+@json_option
+@click.pass_context
+def index(
+    context: click.Context, paths: tuple[Path, ...], manifest: Path | None, collection: str | None, as_json: bool
+) -> None:
+    """Index files and folders. Run it again at any time: only what changed is done.
+
+    \b
+    Examples:
+      loupe index ~/Pictures
+      loupe index export/ --manifest export/manifest.csv
+    """
+    if not paths and manifest is None:
+        raise click.UsageError("Name a folder or file to index, or a --manifest.")
+    settings = _settings(context)
+    stop = Event()
+    _console.print("Loading the model …")
+    from api import compose
+
+    def asked_to_stop(*_: object) -> None:
+        _console.print("\nStopping after the files in hand (Ctrl-C again to stop at once) …")
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, asked_to_stop)
+    try:
+        with _progress_bar("Indexing", as_json) as step:
+            summary = compose.index(
+                settings,
+                paths or (manifest.parent,) if manifest else paths,
+                manifest,
+                collection=collection or "",
+                progress=step,
+                stop=stop,
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if as_json:
+        for file in summary.set_aside:
+            _emit({"event": "setAside", "path": file.path, "code": file.code, "reason": file.reason})
+        _emit({"event": "done"} | {k: v for k, v in msgspec.to_builtins(summary).items() if k != "set_aside"})
+    else:
+        _tell_summary(summary)
+    context.exit(FAILED if summary.interrupted else DONE if summary.clean else SET_ASIDE)
+
+
+@contextmanager
+def _progress_bar(title: str, as_json: bool = False) -> "Iterator[Callable[[Step], None]]":
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_console) as bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def step(at: "Step") -> None:
+            speed = bar.tasks[task].finished_speed or bar.tasks[task].speed
+            bar.update(task, completed=at.done, total=at.total, rate=f"{speed:.1f} files/s" if speed else "")
+            if as_json:
+                _emit({"event": "progress", "done": at.done, "total": at.total, "name": at.name})
+
+        yield step
+        bar.update(task, total=bar.tasks[task].completed)
+
+
+def _tell_summary(summary: "Summary") -> None:
+    for file in summary.set_aside:
+        _console.print(f"[yellow]set aside[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
+    for problem in summary.problems:
+        _console.print(f"[yellow]manifest[/yellow] {escape(problem)}", soft_wrap=True)
+    said = [f"{summary.indexed:,} indexed", f"{summary.unchanged:,} unchanged"]
+    if summary.vanished:
+        said.append(f"{summary.vanished:,} gone")
+    if summary.set_aside:
+        said.append(f"{len(summary.set_aside):,} set aside")
+    if summary.interrupted:
+        said.append("stopped early; run it again to go on")
+    _console.print(", ".join(said) + ".")
+
+
+@cli.command()
+@data_dir
+@click.argument("collection")
+@click.argument("rules", nargs=-1)
+@click.pass_context
+def grant(context: click.Context, collection: str, rules: tuple[str, ...]) -> None:
+    """Replace who may do what with a collection. Holds from the next request on.
+
+    \b
+    Examples:
+      loupe grant Brand everyone=find group:marketing=find,use group:stewards=find,use,review
+      loupe grant Brand -- -group:contractors=find everyone=find
+    """
+    from indexer.facts import grants
+    from indexer.manifest import parse_grant
+    from search.library import Library
+    from search.types import ResourceKind
+
+    library = Library(Path(_settings(context).data_dir))
+    with library.writer():
+        given = grants([parse_grant(rule) for rule in rules], ResourceKind.collection, collection)
+        library.catalog.grant_collection(collection, given)
+    _console.print(f"{escape(collection)}: {len(rules)} rules in force.")
+
+
+# ---- asking
+
+
+@cli.command()
+@data_dir
+@click.argument("text")
+@asked_by
+@click.option("--not", "unlike", default="", help="Push away what is like this.")
+@click.option("--usage", help="Only what is cleared, e.g. channel=social,territory=DE,on=2026-12-01.")
+@click.option("--limit", type=click.IntRange(1, 200), default=10, show_default=True)
+@json_option
+@click.pass_context
+def search(
+    context: click.Context,
+    text: str,
+    user: str | None,
+    groups: tuple[str, ...],
+    roles: tuple[str, ...],
+    unlike: str,
+    usage: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Ask in your own words.
+
+    \b
+    Examples:
+      loupe search "hot drink seen from above"
+      loupe search "mountain" --as mara --usage channel=social,territory=DE,on=2027-03-01
+      loupe search birds --json | jq '.hits[].asset.id'
+    """
+    from search.query import SearchRequest, parse_usage
+
+    request = SearchRequest(text=text, unlike=unlike, usage=parse_usage(usage) if usage else None, limit=limit)
+    settings = _settings(context)
+    from api import compose
+
+    with compose.opened(settings) as opened:
+        principal = _asker(opened.library.directory, user, groups, roles)
+        _answer(opened.searcher.search(principal, request), as_json)
+
+
+@cli.command()
+@data_dir
+@click.argument("image", type=_PATH)
+@asked_by
+@click.option("--limit", type=click.IntRange(1, 200), default=10, show_default=True)
+@json_option
+@click.pass_context
+def similar(
+    context: click.Context,
+    image: Path,
+    user: str | None,
+    groups: tuple[str, ...],
+    roles: tuple[str, ...],
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Find what looks like a picture.
+
+    \b
+    Example:
+      loupe similar ~/Desktop/bird.jpg
+    """
+    from search.query import SearchRequest
+
+    try:
+        data = image.read_bytes()
+    except OSError as error:
+        raise BadSettings(f"{image} cannot be read: {error.strerror}.") from error
+    settings = _settings(context)
+    from api import compose
+
+    with compose.opened(settings) as opened:
+        reader = compose.ImageReader(settings, opened.library.directory)
+        try:
+            picture = reader(data)
+        finally:
+            reader.close()
+        principal = _asker(opened.library.directory, user, groups, roles)
+        _answer(opened.searcher.search(principal, SearchRequest(limit=limit), images=[picture]), as_json)
+
+
+def _principal(user: str, groups: tuple[str, ...], roles: tuple[str, ...]) -> "Principal":
+    from search.types import Principal, Role
+
+    try:
+        return Principal(user, frozenset(groups), frozenset(Role(role) for role in roles) or frozenset({Role.viewer}))
+    except ValueError as error:
+        raise click.UsageError(f"{error}: roles are {', '.join(Role)}.") from error
+
+
+def _asker(directory: Path, user: str | None, groups: tuple[str, ...], roles: tuple[str, ...]) -> "Principal":
+    """The person named, with the groups and roles given or, without any, those of people.json; by default the owner."""
+    from api.auth import OWNER, read_people
+
+    if user is None:
+        return OWNER.principal
+    known = {person.user: person.principal for person in read_people(directory)}
+    if groups or roles or user not in known:
+        return _principal(user, groups, roles)
+    return known[user]
+
+
+def _answer(page: "Page", as_json: bool) -> None:
+    from api.schemas import page_out
+
+    if as_json:
+        _emit(page_out(page, 0))
+        return
+    table = Table("", "relevance", "asset", "cleared", "why", box=None, padding=(0, 2, 0, 0))
+    weak = False
+    for rank, hit in enumerate(page.hits, 1):
+        if hit.weak and not weak and rank > 1:
+            table.add_row("", "", "[dim]weaker matches[/dim]")
+        weak = hit.weak
+        reasons = ", ".join(hit.clearance.reasons)
+        name = f"{escape(hit.asset.title)}\n[dim]{escape(Path(hit.asset.path).name)}[/dim]"
+        table.add_row(str(rank), f"{hit.relevance:.2f}", name, reasons or "yes", escape(_why(hit)))
+    _out.print(table if page.hits else "Nothing found.")
+    if page.not_cleared.total:
+        counts = ", ".join(f"{count} {reason}" for reason, count in page.not_cleared.by_reason.items())
+        _console.print(f"{page.not_cleared.total} more are not cleared for this use: {counts}.")
+
+
+def _why(hit: "Hit") -> str:
+    parts = []
+    for why in hit.why:
+        if why.leg == "visual":
+            parts.append("looks like it" + (f" at {why.start:.0f} s" if why.start else ""))
+        elif why.leg == "passage":
+            parts.append(f"says “{why.text[:60]}”" + (f" at {why.start:.0f} s" if why.start is not None else ""))
+        elif why.terms:
+            parts.append("words: " + ", ".join(why.terms))
+    return "; ".join(parts)
+
+
+# ---- looking after a library
+
+
+@cli.command()
+@data_dir
+@json_option
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Say what the library holds and which files were set aside."""
+    from search.engines.embedded import generation
+    from search.library import Library
+
+    library = Library(Path(_settings(context).data_dir))
+    aside = library.catalog.set_aside_files()
+    published = generation.numbers(library.directory / "generations")
+    counts = library.catalog.counts() | {"generation": max(published, default=0)}
+    if as_json:
+        _emit({"dataDir": str(library.directory), **counts, "files": list(aside)})
+        return
+    for name, count in counts.items():
+        _out.print(f"{name.replace('_', ' '):12} {count:>9,}")
+    for file in aside.values():
+        _out.print(f"set aside    {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
+
+
+@cli.command()
+@data_dir
+@json_option
+@click.pass_context
+def verify(context: click.Context, as_json: bool) -> None:
+    """Check every published file against its checksum, and the audit log's chain. Exit code 3 if anything is wrong."""
+    from search.engines.embedded import generation
+    from search.errors import GenerationDamaged
+    from search.library import Library
+
+    library = Library(Path(_settings(context).data_dir))
+    wrong: list[str] = []
+    parent = library.directory / "generations"
+    for number in generation.numbers(parent):
+        try:
+            generation.open_verified(parent, number)
+        except GenerationDamaged as error:
+            wrong.append(f"Generation {number}: {error} Run `loupe rebuild`.")
+    if (line := library.catalog.first_broken_audit_line()) is not None:
+        wrong.append(f"The audit log does not hold from line {line} on.")
+    if as_json:
+        _emit({"sound": not wrong, "wrong": wrong})
+    else:
+        _out.print("\n".join(wrong) or "All sound.")
+    context.exit(FAILED if wrong else DONE)
+
+
+@cli.command()
+@data_dir
+@click.pass_context
+def rebuild(context: click.Context) -> None:
+    """Derive the search index again from the catalog. No file is read and no model is run."""
+    settings = _settings(context)
+    from search.embedding import load_models
+
+    from api import compose
+    from search.library import Library
+
+    library = Library(Path(settings.data_dir))
+    models = compose.model_ids(load_models(settings.model))
+    with library.writer():
+        engine = library.engine(models)
+        library.publish(engine, models)
+    _console.print(f"Generation {engine.generation} is in force.")
+
+
+@cli.command()
+@data_dir
+@json_option
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Print the settings in force and which models run here, with their checksums."""
+    settings = _settings(context)
+    from search.embedding import load_models
+
+    models = load_models(settings.model)
+    shown = {"visual": models.visual.model_id, "text": models.text.model_id}
+    if as_json:
+        _emit({"settings": settings, "models": shown})
+        return
+    for name, value in msgspec.to_builtins(settings).items():
+        _out.print(f"{name:18} {escape(str(value))}")
+    for use, model in shown.items():
+        _out.print(f"{use + ' model':18} {escape(str(msgspec.to_builtins(model)))}", soft_wrap=True)
+
+
+@cli.group()
+def model() -> None:
+    """The models that see and read."""
+
+
+@model.command("list")
+@json_option
+def model_list(as_json: bool) -> None:
+    """List the models that can be named in the setting `model`."""
+    from search.embedding import known_models
+
+    for name, about in known_models():
+        if as_json:
+            _emit({"name": name, "about": about})
+        else:
+            _out.print(f"{name:44} {about}", soft_wrap=True)
+
+
+def main() -> None:
+    """The entry point: errors become one line and an exit code, never a trace."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.Abort:
+        _console.print("Stopped.")
+        code = FAILED
+    except click.ClickException as error:
+        error.show()
+        code = WRONG_USE
+    except KeyboardInterrupt:
+        _console.print("Stopped.")
+        code = FAILED
+    except LoupeError as error:
+        _console.print(f"[red]Error:[/red] {escape(str(error))}", soft_wrap=True)
+        code = WRONG_USE if isinstance(error, InvalidInput) else FAILED
+    sys.exit(code if isinstance(code, int) else DONE)

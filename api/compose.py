@@ -1,0 +1,186 @@
+"""Puts the parts together: settings in, a library with models, an engine and a searcher out. Slow to import (torch)."""
+
+import os
+import socket
+
+# Waiting OpenMP threads that spin steal the cores that the next library in the request needs; before any is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock
+from typing import Final
+
+import msgspec
+import uvicorn
+from indexer.media import Decoder, Limits
+from litestar import Litestar
+from PIL import Image
+from search.embedding import Models, load_models
+
+from api.app import create_app
+from api.auth import Person, Tokens, is_loopback, read_people
+from api.settings import Settings
+from indexer import facts
+from indexer.manifest import parse_grant
+from indexer.pipeline import Indexer, Progress, Summary
+from search import policy
+from search.engine import Space
+from search.engines.embedded import EmbeddedEngine
+from search.errors import BadSettings, LibraryBusy
+from search.library import Library
+from search.searcher import Searcher
+
+#: Names under which a browser reaches a loopback server. Any other is another site's name made to point here.
+_LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A library ready to be read."""
+
+    library: Library
+    models: Models
+    engine: EmbeddedEngine
+    searcher: Searcher
+
+
+def model_ids(models: Models) -> dict[Space, str]:
+    return {Space.visual: str(models.visual.model_id), Space.text: str(models.text.model_id)}
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Opened]:
+    """Open the library of the settings, its index brought up to date if nobody else is writing."""
+    library = Library(Path(settings.data_dir), create=create)
+    try:
+        models = load_models(settings.model)
+        engine = library.engine(model_ids(models))
+        if library.stale(engine):
+            _catch_up(library, engine, models)
+        gate = policy.Settings(settings.time_zone, frozenset(settings.sensitive_groups))
+        searcher = Searcher(library.catalog, engine, models, library.renditions, gate)
+        yield Opened(library, models, engine, searcher)
+    finally:
+        library.close()
+
+
+def _catch_up(library: Library, engine: EmbeddedEngine, models: Models) -> None:
+    """A generation that is missing, damaged or old is made again; an indexer at work will publish one itself."""
+    try:
+        with library.writer():
+            library.publish(engine, model_ids(models))
+    except LibraryBusy:
+        engine.refresh()
+
+
+def limits(settings: Settings) -> Limits:
+    return Limits(
+        max_pixels=settings.max_pixels,
+        max_bytes=settings.max_bytes,
+        seconds=settings.decode_seconds,
+        memory_bytes=settings.decode_memory,
+    )
+
+
+def index(
+    settings: Settings,
+    paths: Sequence[Path],
+    manifest: Path | None,
+    *,
+    collection: str = "",
+    collection_grants: Mapping[str, Sequence[str]] | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+    stop: Event | None = None,
+) -> Summary:
+    """Bring the library in step with the paths. Raises LibraryBusy, BadSettings, BadManifest."""
+    defaults = facts.Defaults(
+        collection=collection,
+        status=settings.default_status,
+        release=settings.default_release,
+        grants=tuple(parse_grant(rule) for rule in settings.default_grants.split(";") if rule.strip()),
+    )
+    library = Library(Path(settings.data_dir), create=True)
+    try:
+        with library.writer():
+            for name, rules in (collection_grants or {}).items():
+                grant_collection(library, name, rules)
+            models = load_models(settings.model)
+            indexer = Indexer(library, models, defaults=defaults, limits=limits(settings), workers=settings.workers)
+            return indexer.run(paths, manifest, progress, stop)
+    finally:
+        library.close()
+
+
+def grant_collection(library: Library, collection: str, rules: Sequence[str]) -> None:
+    """Replace a collection's grants by these, written as in a manifest. Raises BadManifest."""
+    parsed = [parse_grant(rule) for rule in rules]
+    library.catalog.grant_collection(collection, facts.grants(parsed, policy.ResourceKind.collection, collection))
+
+
+class ImageReader:
+    """Decodes query images in a child process, one at a time, under bounds of their own."""
+
+    def __init__(self, settings: Settings, staging: Path) -> None:
+        bounds = msgspec.structs.replace(limits(settings), max_bytes=settings.max_upload, seconds=10.0)
+        self._decoder = Decoder(bounds, staging)
+        self._lock = Lock()
+
+    def __call__(self, data: bytes) -> Image.Image:
+        with self._lock:
+            return self._decoder.decode_image(data)
+
+    def close(self) -> None:
+        self._decoder.close()
+
+
+def check_sign_in(settings: Settings) -> None:
+    """The local sign-in asks no password, so it must not be reachable from elsewhere. Raises BadSettings."""
+    if settings.sign_in == "local" and not is_loopback(settings.host):
+        raise BadSettings(
+            f"The local sign-in lets anyone be anyone, so it is not served on {settings.host}.",
+            'Serve on 127.0.0.1, or set sign_in = "token" and make tokens with `loupe token`.',
+        )
+
+
+def application(settings: Settings, opened: Opened, read_image: ImageReader) -> Litestar:
+    """The web application over an opened library."""
+    local = settings.sign_in == "local"
+    people: tuple[Person, ...] = read_people(opened.library.directory) if local else ()
+    return create_app(
+        opened.searcher,
+        Tokens(opened.library.secret()),
+        people=people,
+        read_image=read_image,
+        session_hours=settings.session_hours,
+        max_upload=settings.max_upload,
+        allowed_hosts=[f"{name}{port}" for name in _LOCAL_NAMES for port in ("", f":{settings.port}")] if local else (),
+    )
+
+
+def serve(settings: Settings, ready: Callable[[], None]) -> None:
+    """Serve until interrupted. `ready` is called once searches will be answered. Raises BadSettings."""
+    check_sign_in(settings)
+    with opened(settings) as library:
+        reader = ImageReader(settings, library.library.directory)
+        try:
+            app = application(settings, library, reader)
+            # The first encoding pays for lazy set-up in the model's libraries; a person should not.
+            library.models.text.embed_texts(["ready"])
+            config = uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+            _Server(config, ready).run()
+        finally:
+            reader.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
