@@ -19,15 +19,15 @@ from threading import Event
 from typing import Final
 
 import msgspec
-from search.embedding import Models
 
 from indexer import facts
 from indexer.manifest import ManifestRow, read_manifest
-from indexer.media import Decoded, Decoder, Frame, Limits
+from indexer.media import Decoded, Decoder, Frame, Limits, picture
 from indexer.sources import TRANSCRIPTS, Source, find
 from indexer.transcripts import Passage, page_passages, passages, read_transcript
 from search.catalog import Catalog, Intake, SetAside
 from search.corpus import KINDS, description_text
+from search.embedding import Models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
 from search.errors import LoupeError, MediaError
@@ -238,7 +238,7 @@ class Indexer:
                 content_hash = hashlib.file_digest(file, "sha256").hexdigest()
             decoded = decoder.decode(source.path)
             for name, made in decoded.renditions.items():
-                self._library.renditions.take(content_hash, name, made)
+                self._library.renditions.take(content_hash, name, Path(made))
             return self._decoded(job, content_hash, decoded)
         except MediaError as error:
             return SetAside(str(source.path), error.code, str(error), source.byte_size, source.mtime_ns)
@@ -338,7 +338,7 @@ class Indexer:
         visual, text = self._model_ids[Space.visual], self._model_ids[Space.text]
         new = self._new(visual, list(frames))
         if new:
-            images = [frames[key].image() for key in new]
+            images = (picture(frames[key]) for key in new)
             self._catalog.put_embeddings(visual, dict(zip(new, self._models.visual.embed_images(images), strict=True)))
         texts = {
             segment.embedding_key: segment.text

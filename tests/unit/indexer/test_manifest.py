@@ -236,7 +236,7 @@ def test_a_bad_value_is_named_and_its_row_left_out(read_csv: Reader, column: str
         ("keywords", [["a"]], "a text"),
         ("sensitive", [], "a text"),
         ("created", 2027, "a date"),
-        ("path", "a\0b", "control characters"),
+        ("path", "a\0b", "a text without control characters"),
     ],
 )
 def test_json_values_of_the_wrong_kind(read_json: Reader, column: str, value: object, expected: str) -> None:
