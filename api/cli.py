@@ -491,9 +491,8 @@ def verify(context: click.Context, as_json: bool) -> None:
 def rebuild(context: click.Context) -> None:
     """Derive the search index again from the catalog. No file is read and no model is run."""
     settings = _settings(context)
-    from search.embedding import load_models
-
     from api import compose
+    from search.embedding import load_models
     from search.library import Library
 
     library = Library(Path(settings.data_dir))
@@ -535,11 +534,11 @@ def model_list(as_json: bool) -> None:
     """List the models that can be named in the setting `model`."""
     from search.embedding import known_models
 
-    for name, about in known_models():
+    for known in known_models():
         if as_json:
-            _emit({"name": name, "about": about})
+            _emit(known)
         else:
-            _out.print(f"{name:44} {about}", soft_wrap=True)
+            _out.print(f"{known.name:44} {known.about}", soft_wrap=True)
 
 
 def main() -> None:

@@ -14,23 +14,24 @@ from typing import Final
 
 import msgspec
 import uvicorn
-from indexer.media import Decoder, Limits
 from litestar import Litestar
 from PIL import Image
-from search.embedding import Models, load_models
 
 from api.app import create_app
 from api.auth import Person, Tokens, is_loopback, read_people
 from api.settings import Settings
 from indexer import facts
 from indexer.manifest import parse_grant
+from indexer.media import Decoder, Limits
 from indexer.pipeline import Indexer, Progress, Summary
 from search import policy
+from search.embedding import Models, load_models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
 from search.errors import BadSettings, LibraryBusy
 from search.library import Library
 from search.searcher import Searcher
+from search.types import ResourceKind
 
 #: Names under which a browser reaches a loopback server. Any other is another site's name made to point here.
 _LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -115,7 +116,7 @@ def index(
 def grant_collection(library: Library, collection: str, rules: Sequence[str]) -> None:
     """Replace a collection's grants by these, written as in a manifest. Raises BadManifest."""
     parsed = [parse_grant(rule) for rule in rules]
-    library.catalog.grant_collection(collection, facts.grants(parsed, policy.ResourceKind.collection, collection))
+    library.catalog.grant_collection(collection, facts.grants(parsed, ResourceKind.collection, collection))
 
 
 class ImageReader:

@@ -23,6 +23,7 @@ import msgspec
 from indexer import facts
 from indexer.manifest import ManifestRow, read_manifest
 from indexer.media import Decoded, Decoder, Frame, Limits, picture
+from indexer.metadata import embedded_metadata
 from indexer.sources import TRANSCRIPTS, Source, find
 from indexer.transcripts import Passage, page_passages, passages, read_transcript
 from search.catalog import Catalog, Intake, SetAside
@@ -249,9 +250,7 @@ class Indexer:
 
     def _decoded(self, job: _Job, content_hash: str, decoded: Decoded) -> _Prepared:
         """An asset from its decoded bytes and all that is said of it."""
-        embedded = {
-            name: value for name, value in msgspec.to_builtins(decoded.embedded).items() if value not in (None, "", [])
-        }
+        embedded = embedded_metadata(decoded.embedded)
         frames = {_frame_key(content_hash, frame): frame for frame in decoded.frames}
         pictures = [
             Segment(0, 0, frame.kind, key, start=frame.start, end=frame.end, page=frame.page)

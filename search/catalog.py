@@ -435,6 +435,7 @@ def _put_asset(connection: sa.Connection, intake: Intake, by: str) -> int:
     before = connection.execute(
         sa.select(table.c.ordinal, table.c.id, table.c.status).where(table.c.path == asset.path)
     ).first()
+    ordinal: int
     if before is None:
         ordinal = connection.execute(sa.insert(table).values(row).returning(table.c.ordinal)).scalar_one()
     else:

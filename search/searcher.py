@@ -334,16 +334,13 @@ class Searcher:
             if leg not in found or (chance < WORTH_SAYING and leg is not Leg.keyword):
                 continue
             segment = segments.get(found[leg].segment)
-            place = {"start": segment.start, "end": segment.end, "page": segment.page} if segment else {}
-            if leg is Leg.visual:
-                yield Why(leg, **place)
-                continue
-            text = segment.text if segment else ""
+            why = Why(leg)
+            if segment:
+                why = Why(leg, segment.text, segment.start, segment.end, segment.page)
             if leg is Leg.keyword:
-                said = text or metadata_document(asset).words
-                yield Why(leg, text=text or asset.title, terms=self._engine.matching_words(query.text, said), **place)
-            else:
-                yield Why(leg, text=text, **place)
+                terms = self._engine.matching_words(query.text, why.text or metadata_document(asset).words)
+                why = msgspec.structs.replace(why, text=why.text or asset.title, terms=terms)
+            yield why
 
 
 def _summary(rows: NDArray[np.float32]) -> list[Vector]:

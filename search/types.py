@@ -60,7 +60,7 @@ class Release(StrEnum):
 class Action(StrEnum):
     """What a person may do; see `search.policy`."""
 
-    find = "find"
+    find = "find"  # type: ignore[assignment]
     use = "use"
     review = "review"
     audit = "audit"

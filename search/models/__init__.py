@@ -1,0 +1,1 @@
+"""Models of our own: their code, their trained heads and their cards."""
