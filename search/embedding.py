@@ -7,7 +7,6 @@
 
 import hashlib
 import json
-import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
@@ -49,14 +48,14 @@ class ModelId(msgspec.Struct, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """From a cosine to the chance that the two belong together: a logistic curve (Platt 1999)."""
+    """What a cosine says for or against two things belonging together (logistic calibration, Platt 1999)."""
 
     midpoint: float
     slope: float
 
-    def chance(self, cosine: float) -> float:
-        """0 to 1; one half at the midpoint."""
-        return 1.0 / (1.0 + math.exp(-self.slope * (cosine - self.midpoint)))
+    def evidence(self, cosine: float) -> float:
+        """A log-likelihood ratio (natural logarithm): above 0 it speaks for a match, below 0 against it."""
+        return self.slope * (cosine - self.midpoint)
 
 
 class Calibration(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from search import policy
 from search.catalog import Catalog
 from search.columns import FACETS, Columns
 from search.corpus import metadata_document
-from search.embedding import Models
+from search.embedding import Curve, Models
 from search.engine import Engine, Match, Space, Vector
 from search.errors import NotCleared, NotFound
 from search.fusion import Ranked, fuse, less, mean
@@ -45,9 +45,6 @@ from search.types import (
 
 #: How many assets each leg brings at least; deeper pages bring more.
 DEPTH: Final = 400
-
-#: A leg less sure than this is not named as a reason for a hit.
-WORTH_SAYING: Final = 0.2
 
 #: Values shown of a facet, the most frequent first.
 FACET_VALUES: Final = 50
@@ -90,19 +87,29 @@ class _State:
 _Evidence = dict[int, dict[Leg, float]]
 
 
+class _Reading(msgspec.Struct, frozen=True):
+    """One leg's way to look for something: its best matches in a scope, and what a score says as evidence."""
+
+    leg: Leg
+    find: Callable[[policy.Scope, int], Sequence[Match]]
+    evidence: Callable[[float], float]
+
+
 class _Want:
     """One thing looked for: what each leg says of each asset, and the match that says it."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: policy.Scope, depth: int, readings: Sequence[_Reading]) -> None:
+        """The `depth` best of each leg; of what one leg found, the others are asked as well."""
         self.evidence: _Evidence = {}
         self.matches: dict[int, dict[Leg, Match]] = {}
-
-    def add(self, leg: Leg, matches: Sequence[Match], chance: Callable[[float], float]) -> None:
-        for match in matches:
-            said = chance(match.score)
-            if said > self.evidence.setdefault(match.asset, {}).get(leg, -1.0):
-                self.evidence[match.asset][leg] = said
-                self.matches.setdefault(match.asset, {})[leg] = match
+        found = [reading.find(scope, depth) for reading in readings]
+        if len(readings) > 1 and any(len(matches) >= depth for matches in found):
+            either = scope.narrowed(BitMap(match.asset for matches in found for match in matches))
+            found = [reading.find(either, len(either.assets)) for reading in readings]
+        for reading, matches in zip(readings, found, strict=True):
+            for match in matches:
+                self.evidence.setdefault(match.asset, {})[reading.leg] = reading.evidence(match.score)
+                self.matches.setdefault(match.asset, {})[reading.leg] = match
 
 
 class Searcher:
@@ -260,7 +267,7 @@ class Searcher:
             yield self._text_want(query.text, scope, depth)
         if images:
             for vector in self._models.visual.embed_images(images):
-                yield self._like_want([vector], [], scope, depth)
+                yield self._like_picture(vector, scope, depth)
         if query.similar_to:
             yield self._similar_want(principal, query.similar_to, scope, depth)
 
@@ -268,17 +275,20 @@ class Searcher:
         visual, words = self._models.visual, self._models.text
         for_words = words.embed_texts([text])[0]
         for_pictures = for_words if visual.text_space == words.text_space else visual.embed_texts([text])[0]
-        want = _Want()
-        want.add(
-            Leg.visual,
-            self._engine.nearest(scope, Space.visual, for_pictures, depth),
-            visual.calibration.text_image.chance,
+        keywords = _Reading(Leg.keyword, lambda among, n: self._engine.keywords(among, text, n), lambda share: share)
+        return _Want(
+            scope,
+            depth,
+            [
+                self._near(Leg.visual, for_pictures, visual.calibration.text_image),
+                self._near(Leg.passage, for_words, words.calibration.text_text),
+                keywords,
+            ],
         )
-        want.add(
-            Leg.passage, self._engine.nearest(scope, Space.text, for_words, depth), words.calibration.text_text.chance
-        )
-        want.add(Leg.keyword, self._engine.keywords(scope, text, depth), lambda share: share)
-        return want
+
+    def _near(self, leg: Leg, vector: Vector, curve: Curve) -> _Reading:
+        space = Space.visual if leg is Leg.visual else Space.text
+        return _Reading(leg, lambda among, n: self._engine.nearest(among, space, vector, n), curve.evidence)
 
     def _similar_want(self, principal: Principal, id: str, scope: policy.Scope, depth: int) -> _Want:
         """More like an asset: its pictures, or, for what has none, its words. Itself is left out."""
@@ -287,17 +297,15 @@ class Searcher:
         others = scope.narrowed(scope.assets - BitMap([asset.ordinal]))
         pictures = self._engine.vectors_of(visible, Space.visual, asset.ordinal)
         words = self._engine.vectors_of(visible, Space.text, asset.ordinal)
-        return self._like_want(_summary(pictures), [] if len(pictures) else _summary(words), others, depth)
+        if len(pictures):
+            return self._like_picture(_summary(pictures), others, depth)
+        if len(words):
+            near = self._near(Leg.passage, _summary(words), self._models.text.calibration.text_text)
+            return _Want(others, depth, [near])
+        return _Want(others, depth, [])
 
-    def _like_want(self, pictures: Sequence[Vector], words: Sequence[Vector], scope: policy.Scope, depth: int) -> _Want:
-        want = _Want()
-        for vector in pictures:
-            found = self._engine.nearest(scope, Space.visual, vector, depth)
-            want.add(Leg.visual, found, self._models.visual.calibration.image_image.chance)
-        for vector in words:
-            found = self._engine.nearest(scope, Space.text, vector, depth)
-            want.add(Leg.passage, found, self._models.text.calibration.text_text.chance)
-        return want
+    def _like_picture(self, vector: Vector, scope: policy.Scope, depth: int) -> _Want:
+        return _Want(scope, depth, [self._near(Leg.visual, vector, self._models.visual.calibration.image_image)])
 
     def _page(
         self,
@@ -329,9 +337,9 @@ class Searcher:
     def _why(
         self, query: Query, asset: Asset, ranked: Ranked, found: Mapping[Leg, Match], segments: Mapping[int, Segment]
     ) -> Iterator[Why]:
-        """What each leg saw, the surest first; what it was not sure of is no reason."""
-        for leg, chance in sorted(ranked.evidence.items(), key=lambda said: -said[1]):
-            if leg not in found or (chance < WORTH_SAYING and leg is not Leg.keyword):
+        """What speaks for it, the strongest first; evidence against is no reason."""
+        for leg, said in sorted(ranked.evidence.items(), key=lambda said: -said[1]):
+            if leg not in found or said <= 0:
                 continue
             segment = segments.get(found[leg].segment)
             why = Why(leg)
@@ -343,12 +351,11 @@ class Searcher:
             yield why
 
 
-def _summary(rows: NDArray[np.float32]) -> list[Vector]:
-    """The mean direction of some unit vectors, as a list of one; empty when there are none."""
-    if not len(rows):
-        return []
-    mean = rows.mean(axis=0)
-    return [(mean / np.linalg.norm(mean)).astype(np.float32)]
+def _summary(rows: NDArray[np.float32]) -> Vector:
+    """The mean direction of some unit vectors, float32 [d]."""
+    middle: Vector = rows.mean(axis=0)
+    middle /= np.linalg.norm(middle)
+    return middle
 
 
 def _matching(columns: Columns, filters: Filters, scope: policy.Scope, skip: str = "") -> BitMap:

@@ -39,13 +39,11 @@ BATCH: Final = 512
 #: How many of a batch's pairs are a class photograph with a prompt of its name. Without them the heads forget
 #: whatever the captions do not speak of.
 CLASS_SHARE: Final = 1 / 3
-DROPOUT: Final = 0.6
-RATE: Final = 2e-3
+DROPOUT: Final = 0.75
+RATE: Final = 1e-3
 DECAY: Final = 0.05
 #: The contrastive loss's scale (the inverse of its temperature).
-SCALE: Final = 20.0
-#: The calibration supposes that one candidate in so many is what was asked for.
-PRIOR: Final = 1 / 50
+SCALE: Final = 40.0
 #: Two photographs count as alike if the vectors of their captions have at least this cosine.
 ALIKE: Final = 0.7
 
@@ -251,16 +249,17 @@ def measure(data: Data, heads: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def curve(cosines: Floats, match: NDArray[np.bool_], itself: bool = False) -> dict[str, float]:
-    """The logistic curve that best tells matches from others (Platt 1999), one in 50 supposed to be a match.
+    """The logistic curve that best tells matches from others (Platt 1999), both given the same weight.
 
-    `itself`: rows and columns are the same things; the diagonal is left out.
+    So its log-odds are a log-likelihood ratio: what the cosine adds to the odds there were before. `itself`: rows and
+    columns are the same things, and the diagonal is left out.
     """
     if itself:
         off = ~np.eye(len(cosines), dtype=bool)
         cosines, match = cosines[off], match[off]
     x = torch.from_numpy(cosines.ravel().astype(np.float64))
     y = torch.from_numpy(match.ravel().astype(np.float64))
-    weight = torch.where(y > 0, PRIOR / y.sum(), (1 - PRIOR) / (1 - y).sum())
+    weight = torch.where(y > 0, 0.5 / y.sum(), 0.5 / (1 - y).sum())
     line = torch.tensor([10.0, -4.0], dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([line], max_iter=200, line_search_fn="strong_wolfe")
 
