@@ -1,0 +1,5 @@
+"""`python -m api` is `loupe`."""
+
+from api.cli import main
+
+main()
