@@ -20,7 +20,7 @@ export function card(hit, query) {
   };
   const item = el("li", { class: "card", "data-id": asset.id },
     el("a", { class: "card-open", href: address(query, asset.id), onclick: open },
-      el("span", { class: "shot" }, preview(asset), corner(asset), labels(hit, query)),
+      el("span", { class: `shot ${asset.type}` }, preview(asset), corner(asset), labels(hit, query)),
       el("span", { class: "card-title" }, asset.title)),
     el("div", { class: "why" }, hit.why.slice(0, REASONS).map((why) => reason(why, open))),
     asset.hasPreview && el("button", {

@@ -151,7 +151,7 @@ export const text = {
   why: {
     visual: "Looks like it",
     words: (terms) => `Words: ${terms}`,
-    wordsPlain: "Described so",
+    wordsPlain: "Its description fits",
     says: (quote) => `“${quote}”`,
     at: (time) => `at ${time}`,
     onPage: (page) => `page ${page}`,

@@ -25,6 +25,17 @@ FIELDS: Final = {"title": 1.0, "keywords": 1.0, "description": 0.9, "body": 0.8,
 #: Words of a query beyond this many are not looked for.
 MAX_WORDS: Final = 32
 
+#: English words that hold a sentence together and say nothing of what is sought.
+_FUNCTION_WORDS: Final = re.findall(
+    "[a-z]+",
+    """
+    a all am an and any are as at be been being both but by can could did do does doing each few for from had has
+    have having he her here hers him his how i if in into is it its just me more most my no nor not of on once only
+    or other our own same she should so some such than that the their them then there these they this those to too
+    us very was we were what when where which while who whom why will with would you your
+    """,
+)
+
 _WORD: Final = re.compile(r"\w+")
 _WRITER_BYTES: Final = 64 << 20
 
@@ -34,7 +45,7 @@ def _analyser(*, stop: bool) -> tantivy.TextAnalyzer:
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     builder = builder.filter(tantivy.Filter.remove_long(60)).filter(tantivy.Filter.lowercase())
     if stop:
-        builder = builder.filter(tantivy.Filter.stopword("english"))
+        builder = builder.filter(tantivy.Filter.custom_stopword(_FUNCTION_WORDS))
     return builder.filter(tantivy.Filter.ascii_fold()).filter(tantivy.Filter.stemmer("english")).build()
 
 
