@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import Litestar, MediaType, Request, get
 from litestar.config.allowed_hosts import AllowedHostsConfig
-from litestar.datastructures import State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
+from litestar.types import Message, Scope
 from PIL import Image
 
 import ui
@@ -117,7 +118,7 @@ def create_app(
             Exception: errors.unexpected_error,
         },
         before_request=_refuse_other_origins,
-        after_request=_add_headers,
+        before_send=[_add_headers],
         allowed_hosts=AllowedHostsConfig(allowed_hosts=list(allowed_hosts)) if allowed_hosts else None,
         request_max_body_size=max_upload,
         openapi_config=OpenAPIConfig(
@@ -134,7 +135,10 @@ async def _refuse_other_origins(request: Request[Any, Any, Any]) -> None:
     raise NotCleared("Requests from pages of other sites are refused.", ())
 
 
-async def _add_headers(response: Response[Any]) -> Response[Any]:
-    response.headers.update(_HEADERS)
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response
+async def _add_headers(message: Message, _: Scope) -> None:
+    """On every answer, errors and files included."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in _HEADERS.items():
+            headers[name] = value
+        headers.setdefault("Cache-Control", "no-store")

@@ -1,12 +1,23 @@
 """What tests share: small assets, libraries and the moment they live in."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
+from time import monotonic
 
+import httpx
+import msgspec
 import pytest
 
 from search.catalog import Catalog, Intake
+from search.embedding import Models, load_models
 from search.types import (
     Action,
     Asset,
@@ -59,3 +70,67 @@ def make_intake() -> MakeIntake:
 
 def everyone_may(collection: str, *actions: Action) -> tuple[Grant, ...]:
     return tuple(Grant(ResourceKind.collection, collection, SubjectKind.everyone, "", action) for action in actions)
+
+
+# ---- the demo library, built and served once for all tests that look at it
+
+
+class Server(msgspec.Struct, frozen=True):
+    """A `loupe` process that serves a library, and its data directory."""
+
+    address: str
+    data_dir: Path
+
+    @contextmanager
+    def client(self, user: str | None = None) -> Iterator[httpx.Client]:
+        """A client, signed in as one of the demo's people or as nobody."""
+        with httpx.Client(base_url=self.address, headers={"Origin": self.address}, timeout=60) as client:
+            if user is not None:
+                client.post("/v1/demo/sign-in", json={"user": user}).raise_for_status()
+            yield client
+
+
+@contextmanager
+def serving(*command: str, data_dir: Path, **environment: str) -> Iterator[Server]:
+    """Run `loupe COMMAND` with a free port until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = data_dir.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api", *command, "--data-dir", str(data_dir), "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            deadline = monotonic() + 300
+            while not _answers(address):
+                assert process.poll() is None, log.read_text()
+                assert monotonic() < deadline, log.read_text()
+                Event().wait(0.2)
+            yield Server(address, data_dir)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/health/ready").is_success
+    except httpx.ConnectError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The demo as `loupe demo` serves it."""
+    with serving("demo", data_dir=tmp_path_factory.mktemp("demo") / "library") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def models() -> Models:
+    return load_models()
