@@ -8,9 +8,10 @@ in hand. A file that cannot be taken is set aside by name with the reason, and t
 import hashlib
 import os
 import secrets
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -120,8 +121,8 @@ class Indexer:
         plan = self._plan(paths, manifest)
         aside = list(plan.aside)
         done = 0
-        with tempfile.TemporaryDirectory(prefix="staging-", dir=self._library.directory) as staging:
-            for batch in self._prepared(plan.jobs, Path(staging), stop):
+        with self._staging() as staging:
+            for batch in self._prepared(plan.jobs, staging, stop):
                 good = [one for _, one in batch if isinstance(one, _Prepared)]
                 self._take_in(good)
                 for job, outcome in batch:
@@ -140,6 +141,17 @@ class Indexer:
             problems=tuple(plan.problems),
             interrupted=done < len(plan.jobs),
         )
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        """A folder for renditions in the making. What a run that was killed left in it goes first."""
+        folder = self._library.directory / "staging"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(self) -> None:
         engine: EmbeddedEngine = self._library.engine(self._model_ids)
