@@ -1,0 +1,135 @@
+"""Embedders: unit vectors in order, equal to what the libraries themselves give, and weights that are checked."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+from api.demo import LIBRARY
+from search.embedding import Calibration, Curve, Models, known_models, load_models
+from search.errors import ModelUnavailable
+from search.models import loupe_mini
+
+PICTURES = [
+    Image.open(LIBRARY / f"photos/{name}.jpg").convert("RGB")
+    for name in ("espresso-cup", "scarlet-macaw", "eiffel-tower")
+]
+TEXTS = ["a cup of coffee", "a colourful parrot", "a tower in Paris"]
+
+
+def test_vectors_are_of_length_one_and_in_order(models: Models) -> None:
+    seen, said = models.visual.embed_images(PICTURES), models.visual.embed_texts(TEXTS)
+    assert seen.shape == said.shape == (3, models.visual.model_id.dimension)
+    assert seen.dtype == said.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(np.concatenate([seen, said]), axis=1), 1, atol=1e-5)
+    assert (said @ seen.T).argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_none_gives_none(models: Models) -> None:
+    for vectors in (models.visual.embed_images([]), models.visual.embed_texts([]), models.text.embed_texts([])):
+        assert vectors.shape == (0, 384)
+
+
+def test_batches_change_nothing(models: Models) -> None:
+    many = models.visual.embed_images(PICTURES * 7)
+    np.testing.assert_allclose(many, np.tile(models.visual.embed_images(PICTURES), (7, 1)), atol=1e-5)
+    texts = [f"{text} {i}" for i in range(30) for text in TEXTS]
+    alone = np.concatenate([models.text.embed_texts([text]) for text in texts[:5]])
+    np.testing.assert_allclose(models.text.embed_texts(texts)[:5], alone, atol=1e-5)
+
+
+def test_pictures_of_any_kind_are_taken(models: Models) -> None:
+    odd = [Image.new("L", (1, 900), 128), Image.new("RGBA", (900, 2)), Image.new("P", (33, 33))]
+    assert np.isfinite(models.visual.embed_images(odd)).all()
+
+
+def test_one_reading_of_a_query_serves_pictures_and_passages(models: Models) -> None:
+    assert models.visual.text_space == models.text.text_space
+    np.testing.assert_allclose(models.visual.embed_texts(TEXTS), models.text.embed_texts(TEXTS), atol=1e-5)
+
+
+def test_long_and_odd_texts_are_cut_not_refused(models: Models) -> None:
+    assert np.isfinite(models.text.embed_texts(["word " * 5000, "", "🐦" * 300, "\n"])).all()
+
+
+def test_evidence_turns_at_the_midpoint() -> None:
+    curve = Curve(midpoint=0.3, slope=10)
+    assert curve.evidence(0.3) == 0
+    assert curve.evidence(0.4) == pytest.approx(1.0)
+    assert curve.evidence(0.2) == pytest.approx(-1.0)
+
+
+def test_the_report_bears_the_figures_of_the_card() -> None:
+    """The card's figures are those that training wrote."""
+    report = json.loads(loupe_mini.REPORT.read_bytes())
+    card = loupe_mini.REPORT.with_name("MODEL_CARD.md").read_text()
+    for share in report["text_to_image_recall"].values():
+        assert f"{100 * share:.1f}" in card
+    assert msgspec.convert(report["calibration"], Calibration).text_image.slope > 0
+
+
+def test_weights_that_are_not_the_known_ones_are_refused() -> None:
+    distribution, name, sha256 = loupe_mini.TEXT
+    with pytest.raises(ModelUnavailable, match="sha256"):
+        loupe_mini.weights(distribution, name, "0" * 64)
+    with pytest.raises(ModelUnavailable, match="not installed"):
+        loupe_mini.weights("no-such-distribution", name, sha256)
+
+
+def test_ids_are_short_and_tell_models_apart(models: Models) -> None:
+    seen, said = models.visual.model_id, models.text.model_id
+    assert str(seen).startswith("loupe-mini@")
+    assert len({str(seen), str(said), str(msgspec.structs.replace(seen, weights="0"))}) == 3
+
+
+ARCHITECTURE = "ViT-S-32-alt"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "small.pt"
+    torch.save(open_clip.create_model(ARCHITECTURE).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(checkpoint: Path) -> Models:
+    return load_models(f"{ARCHITECTURE}/{checkpoint}")
+
+
+class TestOpenClip:
+    """A small model of open_clip with random weights, saved and loaded as a checkpoint: no hub is needed."""
+
+    def test_embeddings_are_open_clip_s_own(self, loaded: Models, checkpoint: Path) -> None:
+        model, transform = open_clip.create_model_from_pretrained("ViT-S-32-alt", pretrained=str(checkpoint))
+        tokenize: Callable[[Sequence[str]], torch.Tensor] = open_clip.get_tokenizer("ViT-S-32-alt")
+        model.eval()
+        with torch.inference_mode():
+            seen = model.encode_image(torch.stack([transform(one) for one in PICTURES]), normalize=True).numpy()
+            said = model.encode_text(tokenize(TEXTS), normalize=True).numpy()
+        np.testing.assert_allclose(loaded.visual.embed_images(PICTURES), seen, atol=1e-5)
+        np.testing.assert_allclose(loaded.visual.embed_texts(TEXTS), said, atol=1e-5)
+
+    def test_it_has_a_space_of_its_own(self, loaded: Models) -> None:
+        assert loaded.visual.text_space != loaded.text.text_space
+        assert loaded.visual.model_id.dimension == 256
+
+    @pytest.mark.parametrize(
+        "name", ["no-such-model", "ViT-S-32-alt", "ViT-S-32-alt/", "ViT-S-32-alt/no-such-tag", "x/y"]
+    )
+    def test_what_cannot_be_had_is_said_with_a_remedy(self, name: str) -> None:
+        with pytest.raises(ModelUnavailable) as raised:
+            load_models(name)
+        assert raised.value.remedy
+
+    def test_all_names_are_listed(self) -> None:
+        names = [known.name for known in known_models()]
+        assert names[0] == "loupe-mini"
+        assert "ViT-B-32/datacomp_xl_s13b_b90k" in names

@@ -1,0 +1,63 @@
+"""Fusion: more evidence never hurts, the break lies where evidence turns, and order is settled."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.fusion import STRONG, fuse, less, mean
+from search.types import Leg
+
+log_odds = st.floats(-20, 20)
+evidence = st.dictionaries(st.sampled_from(Leg), log_odds, min_size=1)
+
+
+def relevance(said: dict[Leg, float]) -> float:
+    return fuse({1: said})[0].relevance
+
+
+@given(st.dictionaries(st.integers(1, 50), evidence))
+def test_best_first_and_newest_first_among_equals(said: dict[int, dict[Leg, float]]) -> None:
+    order = fuse(said)
+    assert sorted(one.asset for one in order) == sorted(said)
+    assert order == sorted(order, key=lambda one: (-one.relevance, -one.asset))
+    assert all(0 <= one.relevance <= 1 for one in order)
+
+
+@given(evidence, st.sampled_from(Leg), st.floats(0.01, 5))
+def test_more_evidence_never_hurts(said: dict[Leg, float], leg: Leg, more: float) -> None:
+    if leg in said:
+        assert relevance(said | {leg: said[leg] + more}) >= relevance(said)
+
+
+@given(st.dictionaries(st.integers(1, 9), evidence, min_size=1), evidence)
+def test_an_asset_s_relevance_is_its_own_affair(said: dict[int, dict[Leg, float]], other: dict[Leg, float]) -> None:
+    alone = {one.asset: one.relevance for one in fuse(said)}
+    joined = {one.asset: one.relevance for one in fuse(said | {99: other})}
+    assert alone == {asset: value for asset, value in joined.items() if asset != 99}
+
+
+@given(evidence)
+def test_evidence_for_is_strong_and_against_is_weak(said: dict[Leg, float]) -> None:
+    one = fuse({1: said})[0]
+    if all(value > 0 for value in said.values()):
+        assert not one.weak
+    if all(value < -0.001 for value in said.values()):
+        assert one.weak
+    assert one.weak == (one.relevance < STRONG)
+
+
+def test_words_outrank_looks_where_both_speak() -> None:
+    assert relevance({Leg.visual: 2.0, Leg.passage: -1.0}) < 0.5 < relevance({Leg.visual: -1.0, Leg.passage: 2.0})
+    assert relevance({Leg.visual: 2.0}) == pytest.approx(relevance({Leg.passage: 2.0}))
+
+
+def test_what_is_wanted_twice_must_be_both() -> None:
+    both = mean([fuse({1: {Leg.visual: 9.0}, 2: {Leg.visual: 9.0}}), fuse({2: {Leg.visual: 9.0}})])
+    assert [one.asset for one in both] == [2, 1]
+    assert both[1].relevance == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_unwanted_is_pushed_away() -> None:
+    order = fuse({1: {Leg.visual: 5.0}, 2: {Leg.visual: 4.0}})
+    pushed = less(order, fuse({1: {Leg.visual: 5.0}}))
+    assert [one.asset for one in pushed] == [2, 1]
