@@ -34,6 +34,7 @@ export class SearchBox extends HTMLElement {
       icon("search"), this.chips, this.input, this.notChip,
       el("span", { class: "box-tools" }, this.clear, this.addNot,
         this.tool("image", text.search.addImage, () => this.file.click()), this.file),
+      el("button", { type: "submit", hidden: true }), // without one, Enter sends no form that has two fields
       this.suggestions.list));
     const narrow = matchMedia("(max-width: 900px)");
     const hint = () => { this.input.placeholder = narrow.matches ? text.search.shortPlaceholder : text.search.placeholder; };

@@ -47,10 +47,9 @@ async def similar_to_image(
     image, query = form.get("image"), form.get("query")
     if not isinstance(image, UploadFile):
         raise BadQuery("The form has no file part `image`.", "Send multipart/form-data with the picture as `image`.")
-    if query is not None and not isinstance(query, str):
-        raise BadQuery("The part `query` must be JSON text.")
+    asked = await query.read() if isinstance(query, UploadFile) else query
     try:
-        wanted = msgspec.json.decode(query or "{}", type=SearchRequest)
+        wanted = msgspec.json.decode(asked or b"{}", type=SearchRequest)
     except msgspec.DecodeError as error:
         raise BadQuery(f"The part `query` is not a search request: {error}.") from error
     data = await image.read()
