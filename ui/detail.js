@@ -27,6 +27,7 @@ export class Detail extends HTMLElement {
 
   /** @param place {id, at, page} or null for nothing open @param hits the results, to walk along */
   show(place, query = NOTHING, hits = []) {
+    const walked = hits !== this.#hits;
     this.#hits = hits;
     this.#query = query;
     const before = this.#place;
@@ -37,6 +38,7 @@ export class Detail extends HTMLElement {
     }
     const wanted = JSON.stringify([place.id, query.usage]);
     if (wanted === this.#shown) {
+      if (walked) this.dialog.querySelector(".detail-top")?.replaceWith(this.top(place.id));
       if (before && (before.at !== place.at || before.page !== place.page)) this.#player?.goTo(place);
       return;
     }
