@@ -393,6 +393,8 @@ def _asker(directory: Path, user: str | None, groups: tuple[str, ...], roles: tu
     from api.auth import OWNER, read_people
 
     if user is None:
+        if groups or roles:
+            raise click.UsageError("--group and --role say more of a person: name one with --as.")
         return OWNER.principal
     known = {person.user: person.principal for person in read_people(directory)}
     if groups or roles or user not in known:
@@ -481,7 +483,7 @@ def verify(context: click.Context, as_json: bool) -> None:
     if as_json:
         _emit({"sound": not wrong, "wrong": wrong})
     else:
-        _out.print("\n".join(wrong) or "All sound.")
+        _out.print(escape("\n".join(wrong)) or "All sound.", soft_wrap=True)
     context.exit(FAILED if wrong else DONE)
 
 
