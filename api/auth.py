@@ -15,6 +15,7 @@ import jwt
 import msgspec
 from litestar.connection import ASGIConnection
 
+from api.settings import Settings
 from search.errors import BadSettings, Unauthenticated
 from search.types import Principal, Role
 
@@ -61,6 +62,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_sign_in(settings: Settings) -> None:
+    """The local sign-in asks no password, so it must not be reachable from elsewhere. Raises BadSettings."""
+    if settings.sign_in == "local" and not is_loopback(settings.host):
+        raise BadSettings(
+            f"The local sign-in lets anyone be anyone, so it is not served on {settings.host}.",
+            'Serve on 127.0.0.1, or set sign_in = "token" and make tokens with `loupe token`.',
+        )
 
 
 class Tokens:

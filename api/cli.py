@@ -34,7 +34,7 @@ FAILED: Final = 3
 _console = Console(stderr=True, highlight=False)
 _out = Console(highlight=False)
 
-_PATH: Final = click.Path(path_type=Path)
+_PATH: Final = click.Path(exists=True, path_type=Path)
 
 
 def _emit(line: object) -> None:
@@ -110,13 +110,16 @@ def demo(context: click.Context, host: str | None, port: int | None, build_only:
     Example:
       loupe demo --port 9000
     """
+    from api.auth import check_sign_in
+
     context.obj.setdefault("data_dir", ".loupe-demo")
+    given = msgspec.structs.replace(_settings(context, host=host, port=port), sign_in="local")
+    check_sign_in(given)
     _console.print("Starting Loupe: loading the model …")
     from api import compose
     from api.demo import build, demo_settings
 
-    settings = demo_settings(_settings(context, host=host, port=port))
-    compose.check_sign_in(settings)
+    settings = demo_settings(given)
     with _progress_bar("Indexing the sample library") as step:
         summary = build(settings, step)
     _tell_summary(summary)
@@ -137,11 +140,22 @@ def serve(context: click.Context, host: str | None, port: int | None) -> None:
       loupe serve
       LOUPE_SIGN_IN=token loupe serve --host 0.0.0.0
     """
+    from api.auth import check_sign_in
+
     settings = _settings(context, host=host, port=port)
+    check_sign_in(settings)
+    _must_exist(settings)
     _console.print("Starting Loupe: loading the model …")
     from api import compose
 
     compose.serve(settings, lambda: _tell_address(settings))
+
+
+def _must_exist(settings: Settings) -> None:
+    """Said before the model is loaded, which takes seconds. Raises BadSettings where there is no library."""
+    from search.library import Library
+
+    Library(Path(settings.data_dir)).close()
 
 
 def _tell_address(settings: Settings) -> None:
@@ -331,6 +345,7 @@ def search(
 
     request = SearchRequest(text=text, unlike=unlike, usage=parse_usage(usage) if usage else None, limit=limit)
     settings = _settings(context)
+    _must_exist(settings)
     from api import compose
 
     with compose.opened(settings) as opened:
@@ -367,6 +382,7 @@ def similar(
     except OSError as error:
         raise BadSettings(f"{image} cannot be read: {error.strerror}.") from error
     settings = _settings(context)
+    _must_exist(settings)
     from api import compose
 
     with compose.opened(settings) as opened:
@@ -493,6 +509,7 @@ def verify(context: click.Context, as_json: bool) -> None:
 def rebuild(context: click.Context) -> None:
     """Derive the search index again from the catalog. No file is read and no model is run."""
     settings = _settings(context)
+    _must_exist(settings)
     from api import compose
     from search.embedding import load_models
     from search.library import Library

@@ -18,7 +18,7 @@ from litestar import Litestar
 from PIL import Image
 
 from api.app import create_app
-from api.auth import Person, Tokens, is_loopback, read_people
+from api.auth import Person, Tokens, check_sign_in, read_people
 from api.settings import Settings
 from indexer import facts
 from indexer.manifest import parse_grant
@@ -28,7 +28,7 @@ from search import policy
 from search.embedding import Models, load_models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
-from search.errors import BadSettings, LibraryBusy
+from search.errors import LibraryBusy
 from search.library import Library
 from search.searcher import Searcher
 from search.types import ResourceKind
@@ -133,15 +133,6 @@ class ImageReader:
 
     def close(self) -> None:
         self._decoder.close()
-
-
-def check_sign_in(settings: Settings) -> None:
-    """The local sign-in asks no password, so it must not be reachable from elsewhere. Raises BadSettings."""
-    if settings.sign_in == "local" and not is_loopback(settings.host):
-        raise BadSettings(
-            f"The local sign-in lets anyone be anyone, so it is not served on {settings.host}.",
-            'Serve on 127.0.0.1, or set sign_in = "token" and make tokens with `loupe token`.',
-        )
 
 
 def application(settings: Settings, opened: Opened, read_image: ImageReader) -> Litestar:

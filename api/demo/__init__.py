@@ -17,8 +17,8 @@ LIBRARY: Final = _HERE / "library"
 
 
 def demo_settings(settings: Settings) -> Settings:
-    """The given settings with what the demo library needs: a group cleared for sensitive material, a local sign-in."""
-    return msgspec.structs.replace(settings, sensitive_groups=["cleared-sensitive"], sign_in="local")
+    """The given settings with what the demo library needs: a group cleared for sensitive material."""
+    return msgspec.structs.replace(settings, sensitive_groups=["cleared-sensitive"])
 
 
 def build(settings: Settings, progress: Callable[[Progress], None]) -> Summary:
