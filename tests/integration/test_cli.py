@@ -85,6 +85,7 @@ def test_a_token_opens_the_door_that_it_is_for(demo: Server, loupe: Run) -> None
     assert (session["user"], session["groups"], session["roles"]) == ("ann", ["marketing-emea"], ["viewer"])
 
 
+@pytest.mark.long
 def test_damage_is_found_and_mended(demo: Server, loupe: Run, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(demo.data_dir, copy)
@@ -161,6 +162,7 @@ def test_settings_come_from_file_environment_and_command_line(loupe: Run, tmp_pa
     assert "loupe.toml" in loupe("doctor").stderr
 
 
+@pytest.mark.long
 def test_grants_hold_at_once(loupe: Run, tmp_path: Path) -> None:
     folder = tmp_path / "Brand"
     folder.mkdir()
