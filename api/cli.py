@@ -258,11 +258,13 @@ def _progress_bar(title: str, as_json: bool = False) -> "Iterator[Callable[[Step
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=_console) as bar:
-        task = bar.add_task(title, total=None, rate="")
+        task = bar.add_task(title, total=None, rate="", visible=False)
 
         def step(at: "Step") -> None:
             speed = bar.tasks[task].finished_speed or bar.tasks[task].speed
-            bar.update(task, completed=at.done, total=at.total, rate=f"{speed:.1f} files/s" if speed else "")
+            bar.update(
+                task, completed=at.done, total=at.total, rate=f"{speed:.1f} files/s" if speed else "", visible=True
+            )
             if as_json:
                 _emit({"event": "progress", "done": at.done, "total": at.total, "name": at.name})
 

@@ -116,7 +116,7 @@ export class Detail extends HTMLElement {
     const may = asset.mayUse && clearance.cleared;
     return el("div", { class: "actions" },
       may ? download(asset, query) : el("button", { type: "button", class: "primary", disabled: true }, icon("download"), text.detail.download),
-      asset.hasPreview && el("button", { type: "button", onclick: () => emit(this, "loupe-similar", asset.id) }, icon("similar"), text.detail.similar),
+      el("button", { type: "button", onclick: () => emit(this, "loupe-similar", asset.id) }, icon("similar"), text.detail.similar),
       !may && el("p", { class: "muted" }, asset.mayUse ? text.detail.downloadBlocked : text.detail.noUsePermission));
   }
 

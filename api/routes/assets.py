@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from litestar import Request, Response, get
 from litestar.datastructures import ETag
+from litestar.di import Provide
 from litestar.response import File
 
 from api.schemas import ViewOut, view_out
@@ -21,24 +22,20 @@ _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 _PART: Final = 2 << 20
 
 
-def _usage(channel: str, territory: str, on: str, until: str) -> Usage | None:
+def _usage(channel: str = "", territory: str = "", on: str = "", until: str = "") -> Usage | None:
+    """The use that the query parameters name."""
     named = {"channel": channel, "territory": territory, "on": on, "until": until}
     said = ",".join(f"{name}={value}" for name, value in named.items() if value)
     return parse_usage(said) if said else None
 
 
-@get("/v1/assets/{id:str}", sync_to_thread=True)
-def detail(
-    searcher: Searcher,
-    principal: Principal,
-    id: str,
-    channel: str = "",
-    territory: str = "",
-    on: str = "",
-    until: str = "",
-) -> ViewOut:
+_USAGE: Final = {"usage": Provide(_usage, sync_to_thread=False)}
+
+
+@get("/v1/assets/{id:str}", dependencies=_USAGE, sync_to_thread=True)
+def detail(searcher: Searcher, principal: Principal, id: str, usage: Usage | None) -> ViewOut:
     """All that the caller may know of an asset, judged for the named usage."""
-    return view_out(searcher.view(principal, id, _usage(channel, territory, on, until)))
+    return view_out(searcher.view(principal, id, usage))
 
 
 @get("/v1/assets/{id:str}/preview", sync_to_thread=True)
@@ -77,18 +74,10 @@ def playback(request: Request[Any, Any, Any], searcher: Searcher, principal: Pri
     return Response(part, status_code=206, media_type=media_type, headers=headers)
 
 
-@get("/v1/assets/{id:str}/download", sync_to_thread=True)
-def download(
-    searcher: Searcher,
-    principal: Principal,
-    id: str,
-    channel: str = "",
-    territory: str = "",
-    on: str = "",
-    until: str = "",
-) -> File:
+@get("/v1/assets/{id:str}/download", dependencies=_USAGE, sync_to_thread=True)
+def download(searcher: Searcher, principal: Principal, id: str, usage: Usage | None) -> File:
     """The original, once it is cleared for the usage; the audit log knows of it."""
-    asset, path = searcher.original(principal, id, _usage(channel, territory, on, until))
+    asset, path = searcher.original(principal, id, usage)
     return File(
         path=path,
         filename=path.name,
