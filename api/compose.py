@@ -28,7 +28,7 @@ from search import policy
 from search.embedding import Models, load_models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
-from search.errors import LibraryBusy
+from search.errors import BadSettings, LibraryBusy
 from search.library import Library
 from search.searcher import Searcher
 from search.types import ResourceKind
@@ -153,16 +153,31 @@ def application(settings: Settings, opened: Opened, read_image: ImageReader) -> 
 def serve(settings: Settings, ready: Callable[[], None]) -> None:
     """Serve until interrupted. `ready` is called once searches will be answered. Raises BadSettings."""
     check_sign_in(settings)
-    with opened(settings) as library:
+    with _bound(settings) as place, opened(settings) as library:
         reader = ImageReader(settings, library.library.directory)
         try:
             app = application(settings, library, reader)
             # The first encoding pays for lazy set-up in the model's libraries; a person should not.
             library.models.text.embed_texts(["ready"])
-            config = uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
-            _Server(config, ready).run()
+            config = uvicorn.Config(app, log_level="warning", access_log=False)
+            _Server(config, ready).run(sockets=[place])
         finally:
             reader.close()
+
+
+def _bound(settings: Settings) -> socket.socket:
+    """The address, taken before the model is loaded, and listened on after. Raises BadSettings."""
+    place = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        place.bind((settings.host.strip("[]"), settings.port))
+    except OSError as error:
+        place.close()
+        raise BadSettings(
+            f"{settings.host}, port {settings.port} cannot be served on: {error.strerror or error}.",
+            "Stop the program that has it, or name another: --port 9000.",
+        ) from error
+    return place
 
 
 class _Server(uvicorn.Server):

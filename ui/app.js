@@ -25,6 +25,7 @@ const place = new Place();
 const searcher = new Searcher();
 let session = null;
 let asked = null; // the query that the results answer
+let opened = null; // the asset open before, to return to its card
 
 async function enter(found) {
   session = found;
@@ -39,7 +40,7 @@ async function enter(found) {
   searcher.forget();
   asked = null;
   render();
-  parts.box.focusInput();
+  if (matchMedia("(pointer: fine)").matches) parts.box.focusInput(); // on a phone it would call up the keyboard
 }
 
 function leave(people) {
@@ -58,6 +59,9 @@ function render() {
     searcher.run(query);
   }
   parts.detail.show(place.asset, query, searcher.answer?.hits ?? []);
+  if (opened && !place.asset) parts.results.focusCard(opened);
+  opened = place.asset?.id ?? null;
+  document.title = text.pageTitle(query.text.trim());
 }
 
 async function start() {
@@ -83,7 +87,7 @@ searcher.addEventListener("answer", () => {
 });
 searcher.addEventListener("more", (event) => parts.results.extend(place.query, event.detail, searcher.answer));
 searcher.addEventListener("error", async (event) => {
-  if (event.detail.status === 401) await enter(await api.session());
+  if (event.detail.status === 401) await start();
   else parts.results.problem(event.detail, () => searcher.run(place.query));
 });
 
@@ -92,22 +96,21 @@ document.addEventListener("loupe-more", () => searcher.more());
 document.addEventListener("loupe-open", (event) => place.open(event.detail.id, event.detail));
 document.addEventListener("loupe-close", () => place.close());
 document.addEventListener("loupe-similar", (event) => {
-  if (place.asset) place.asset = null;
-  place.ask({ text: "", not: "", image: null, similarTo: event.detail });
+  place.ask({ text: "", not: "", image: null, similarTo: event.detail }, { closing: true });
 });
 document.addEventListener("loupe-image", async (event) => {
   if (!session?.signedIn) return;
   if (!event.detail.type.startsWith("image/")) {
-    parts.results.problem(new api.Problem({ detail: text.search.notAnImage }));
+    parts.results.problem(new api.Problem({ detail: text.search.notAnImage }), () => searcher.run(place.query), text.error.back);
     return;
   }
-  place.ask({ image: await prepare(event.detail), similarTo: null, text: "" });
+  place.ask({ image: await prepare(event.detail), similarTo: null, text: "" }, { closing: true });
 });
 document.addEventListener("loupe-to-results", () => parts.results.focusFirst());
 document.addEventListener("loupe-to-box", () => parts.box.focusInput());
 document.addEventListener("loupe-toggle-facets", () => parts.facets.toggle());
 document.addEventListener("loupe-signed-in", (event) => enter(event.detail));
-document.addEventListener("loupe-signed-out", async () => enter(await api.session()));
+document.addEventListener("loupe-signed-out", start);
 document.addEventListener("loupe-problem", (event) => parts.results.problem(event.detail, start));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || isTyping(event.target) || event.ctrlKey || event.metaKey || place.asset) return;
@@ -116,10 +119,13 @@ document.addEventListener("keydown", (event) => {
 });
 find("a.home").addEventListener("click", (event) => {
   event.preventDefault();
-  place.asset = null;
   place.startOver();
 });
 find("a.home").setAttribute("aria-label", text.home);
-
+find("a.skip").textContent = text.skip;
+find("a.skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address is for the question
+  parts.results.focusFirst();
+});
 
 start();

@@ -3,6 +3,7 @@
 import { linksSignedIn, previewUrl, showPreview } from "./api.js";
 import { clock } from "./dates.js";
 import { el, emit } from "./dom.js";
+import { excerpt, matchedTerms } from "./excerpt.js";
 import { icon } from "./icons.js";
 import { hasUsage, toParams } from "./query.js";
 import { briefReasons } from "./rights.js";
@@ -22,7 +23,7 @@ export function card(hit, query) {
     el("a", { class: "card-open", href: address(query, asset.id), onclick: open },
       el("span", { class: `shot ${asset.type}` }, preview(asset), corner(asset), labels(hit, query)),
       el("span", { class: "card-title" }, asset.title)),
-    el("div", { class: "why" }, hit.why.slice(0, REASONS).map((why) => reason(why, open))),
+    el("div", { class: "why" }, reasons(hit).slice(0, REASONS).map((why) => reason(why, matchedTerms(hit), open))),
     asset.hasPreview && el("button", {
       type: "button", class: "round similar", "aria-label": text.results.similar(asset.title), title: text.results.similar(asset.title),
       onclick: () => emit(item, "loupe-similar", asset.id),
@@ -63,23 +64,26 @@ function labels({ asset, clearance }, query) {
     asset.status && asset.status !== "approved" && el("span", { class: "label" }, text.status[asset.status]));
 }
 
-/** Why it is here: how it looks, which words, or what is said at which moment (which opens there). */
-function reason(why, open) {
-  const moment = typeof why.start === "number" ? clock(why.start) : null;
-  if (why.leg === "visual") {
-    return line(moment ? `${text.why.visual}, ${text.why.at(moment)}` : text.why.visual, why, open);
-  }
-  if (why.leg === "keyword" && why.terms?.length) return line(text.why.words(why.terms.join(", ")), why, open);
-  if (moment || why.page) {
-    const where = moment ? text.why.at(moment) : text.why.onPage(why.page);
-    return line(`${text.why.says(why.text)} ${where}`, why, open);
-  }
-  return line(text.why.wordsPlain, why, open);
+/** The reasons worth a line: words in a passage that is quoted anyway are marked there instead. */
+function reasons({ why }) {
+  const quoted = why.filter((one) => one.leg === "passage" && placed(one)).map((one) => one.text);
+  return why.filter((one) => one.leg !== "keyword" || !quoted.includes(one.text));
 }
 
-function line(words, why, open) {
+const placed = (why) => typeof why.start === "number" || Boolean(why.page);
+
+/** Why it is here: how it looks, which words, or what is said at which moment (which opens there). */
+function reason(why, terms, open) {
+  const where = typeof why.start === "number" ? clock(why.start) : why.page ? text.why.onPage(why.page) : "";
+  if (why.leg === "visual") return where ? jump(why, open, where, text.why.visual) : plain(text.why.visual);
+  if (where) return jump(why, open, where, el("q", {}, excerpt(why.text, terms)));
+  return plain(why.terms?.length ? text.why.words(why.terms.join(", ")) : text.why.wordsPlain);
+}
+
+const plain = (words) => el("span", { class: "reason" }, words);
+
+function jump(why, open, where, words) {
   const place = { at: why.start ?? null, page: why.page ?? null };
-  if (place.at === null && place.page === null) return el("span", { class: "reason" }, words);
   return el("button", { type: "button", class: "reason jump", onclick: (event) => open(event, place) },
-    icon(place.at === null ? "document" : "play"), el("span", {}, words));
+    icon(place.at === null ? "document" : "play"), el("span", {}, el("span", { class: "where" }, where), " ", words));
 }

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { momentWords } from "./dates.js";
 import { el, emit, fill, isTyping, linkable, outside } from "./dom.js";
+import { matchedTerms } from "./excerpt.js";
 import { icon } from "./icons.js";
 import { Player } from "./player.js";
 import { hasUsage, NOTHING } from "./query.js";
@@ -72,7 +73,7 @@ export class Detail extends HTMLElement {
 
   render({ asset, clearance, passages }, place, query) {
     this.#player?.stop();
-    this.#player = new Player(asset, passages);
+    this.#player = new Player(asset, passages, matchedTerms(this.#hits.find((hit) => hit.asset.id === asset.id)));
     this.dialog.setAttribute("aria-label", asset.title);
     const info = el("div", { class: "info" },
       el("h1", {}, asset.title),

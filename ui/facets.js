@@ -18,13 +18,15 @@ export class Facets extends HTMLElement {
     this.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.classList.contains("open")) this.toggle();
     });
+    matchMedia("(min-width: 901px)").addEventListener("change", () => this.classList.contains("open") && this.toggle());
   }
 
   /** Opens or closes the drawer that the filters are on a small screen. */
   toggle() {
     const open = this.classList.toggle("open");
     document.body.classList.toggle("behind", open);
-    if (open) this.querySelector("button, input")?.focus();
+    for (const covered of document.querySelectorAll(".bar, #results")) covered.inert = open; // the keyboard stays in the drawer
+    (open ? this.querySelector(".close-facets") : document.querySelector(".open-facets"))?.focus();
   }
 
   show(query, answer) {

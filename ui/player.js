@@ -3,13 +3,17 @@
 import { linksSignedIn, playbackUrl, previewUrl, showPreview } from "./api.js";
 import { clock } from "./dates.js";
 import { el } from "./dom.js";
+import { marked } from "./excerpt.js";
 import { icon } from "./icons.js";
 import { text } from "./text.js";
 
 export class Player {
-  /** `stage` holds the picture or the player, `transcript` the words (null where there are none). */
-  constructor(asset, passages) {
-    this.asset = asset;
+  /**
+   * `stage` holds the picture or the player, `transcript` the words (false where there are none).
+   * @param {string[]} terms words to mark in the transcript
+   */
+  constructor(asset, passages, terms = []) {
+    this.terms = terms;
     this.media = asset.hasPlayback && linksSignedIn() ? media(asset) : null;
     this.stage = el("div", { class: `stage ${asset.type}` }, this.media ?? picture(asset), asset.type === "audio" && icon("audio"));
     this.passages = passages.map((passage) => ({ passage, row: this.row(passage) }));
@@ -19,12 +23,17 @@ export class Player {
     this.media?.addEventListener("timeupdate", () => this.mark(({ start, end }) => start <= this.media.currentTime && this.media.currentTime < end));
   }
 
-  /** Goes to a moment (seconds) or a page, and marks the words there. */
+  /** Goes to a moment (seconds) or a page, and marks the words there. A click that led here means: play. */
   goTo({ at = null, page = null } = {}) {
     if (at !== null && this.media) {
       this.media.currentTime = at;
       this.mark(({ start, end }) => start <= at && at < end, true);
+      if (navigator.userActivation?.isActive) this.play();
     } else if (page !== null) this.mark((passage) => passage.page === page, true);
+  }
+
+  play() {
+    this.media.play().catch(() => this.media.pause()); // not allowed to, or closed meanwhile: its own button still is there
   }
 
   stop() {
@@ -32,16 +41,17 @@ export class Player {
   }
 
   row(passage) {
+    const words = el("span", {}, marked(passage.text, this.terms));
     if (typeof passage.start !== "number") {
-      return el("li", {}, el("span", { class: "place" }, passage.page ? text.detail.page(passage.page) : ""), el("span", {}, passage.text));
+      return el("li", {}, el("span", { class: "place" }, passage.page ? text.detail.page(passage.page) : ""), words);
     }
     const play = () => {
       if (!this.media) return;
       this.media.currentTime = passage.start;
-      this.media.play();
+      this.play();
     };
     return el("li", {}, el("button", { type: "button", class: "moment", onclick: play },
-      el("span", { class: "place" }, clock(passage.start)), el("span", {}, passage.text)));
+      el("span", { class: "place" }, clock(passage.start)), words));
   }
 
   mark(isHere, scroll = false) {

@@ -52,18 +52,23 @@ export class Results extends HTMLElement {
   }
 
   /** Says what went wrong and, where trying again makes sense, offers it. */
-  problem(error, again = null) {
+  problem(error, again = null, words = text.tryAgain) {
     this.settle();
     const unreachable = error.type === "unreachable";
     fill(this, el("div", { class: "notice", role: "alert" }, icon("alert"),
       el("h2", {}, unreachable ? text.error.unreachable : text.error.general),
       el("p", {}, unreachable ? text.error.unreachableDetail : error.message),
       el("p", { class: "muted" }, unreachable ? text.error.unreachableRemedy : error.remedy),
-      again && el("button", { type: "button", class: "primary", onclick: again }, text.tryAgain)));
+      again && el("button", { type: "button", class: "primary", onclick: again }, words)));
   }
 
   focusFirst() {
     this.querySelector(".card-open")?.focus();
+  }
+
+  /** Goes back to the card of an asset that was open, if it is among the results. */
+  focusCard(id) {
+    this.querySelector(`.card[data-id="${CSS.escape(id)}"] .card-open`)?.focus();
   }
 
   settle() {

@@ -76,13 +76,20 @@ export class SearchBox extends HTMLElement {
 
   say(words) {
     this.input.value = words;
-    this.ask({ text: words });
+    this.settle();
   }
 
   commit(event) {
     event.preventDefault();
     this.suggestions.close();
-    this.ask({ text: this.input.value, not: this.not.value });
+    this.settle();
+  }
+
+  /** Asks what the fields say, as the end of what was being typed rather than as something new. */
+  settle() {
+    const part = { text: this.input.value, not: this.not.value };
+    this.ask(part, true);
+    this.ask(part);
   }
 
   clearAll() {

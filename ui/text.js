@@ -12,6 +12,7 @@ function count(n, one, other) {
 
 export const text = {
   promise: "Ask in your own words, get only what you are cleared to use, and know why.",
+  pageTitle: (words) => (words ? `${words} – Loupe` : "Loupe"),
   skip: "Skip to results",
   home: "Loupe, start over",
   close: "Close",
@@ -144,6 +145,7 @@ export const text = {
     unreachableDetail: "The server cannot be reached.",
     unreachableRemedy: "Check your connection, then try again.",
     general: "That did not work",
+    back: "Back to the results",
     missing: "This asset is not available",
     missingDetail: "It may have been withdrawn, or you may not be allowed to see it.",
   },
@@ -152,11 +154,7 @@ export const text = {
     visual: "Looks like it",
     words: (terms) => `Words: ${terms}`,
     wordsPlain: "Its description fits",
-    says: (quote) => `“${quote}”`,
-    at: (time) => `at ${time}`,
     onPage: (page) => `page ${page}`,
-    jump: (quote, time) => `Play “${quote}” at ${time}`,
-    open: (quote, page) => `Open “${quote}” on page ${page}`,
   },
 
   badge: {

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,6 +127,15 @@ def test_wrong_use_is_told_with_the_remedy(loupe: Run, arguments: list[str], cod
     assert run.returncode == code, run.stderr
     assert says in run.stderr.replace("\n", " ")
     assert "Traceback" not in run.stderr
+
+
+def test_a_port_that_is_taken_is_said_with_the_remedy(loupe: Run) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        run = loupe("serve", "--port", str(other.getsockname()[1]))
+    assert run.returncode == 2
+    assert "--port" in run.stderr
 
 
 @pytest.mark.parametrize("command", [["search", "x"], ["status"], ["verify"], ["rebuild"], ["serve"], ["token", "ann"]])
