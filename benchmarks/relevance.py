@@ -102,7 +102,7 @@ def indexed(model: str, *, described: bool) -> Iterator[tuple[compose.Opened, Ma
 def by_leg(library: compose.Opened, names: Mapping[str, str]) -> dict[str, Ranking]:
     """Rankings by one leg each, of everything in the library."""
     catalog, engine, models = library.library.catalog, library.engine, library.models
-    assets = list(catalog.assets(catalog.changes_since(0).assets).values())
+    assets = list(catalog.every_asset())
     columns = Columns().updated(put=assets, collection_grants=catalog.collection_grants())
     scope = policy.scope(PERSON, None, datetime.now(UTC), columns)
     of = {asset.ordinal: names[asset.id] for asset in assets}

@@ -306,7 +306,9 @@ class Catalog:
         gone = list(paths)
         with self._write() as connection:
             _vanish(connection, gone)
-            connection.execute(sa.delete(schema.set_aside).where(schema.set_aside.c.path.in_(gone)))
+            for start in range(0, len(gone), _PART):
+                part = gone[start : start + _PART]
+                connection.execute(sa.delete(schema.set_aside).where(schema.set_aside.c.path.in_(part)))
 
     # ---- audit
 

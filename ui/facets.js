@@ -25,7 +25,7 @@ export class Facets extends HTMLElement {
   toggle() {
     const open = this.classList.toggle("open");
     document.body.classList.toggle("behind", open);
-    for (const covered of document.querySelectorAll(".bar, #results")) covered.inert = open; // the keyboard stays in the drawer
+    for (const covered of document.querySelectorAll(".skip, .bar, #results")) covered.inert = open; // the keyboard stays in the drawer
     (open ? this.querySelector(".close-facets") : document.querySelector(".open-facets"))?.focus();
   }
 

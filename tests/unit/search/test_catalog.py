@@ -163,3 +163,10 @@ def test_the_migrations_make_the_tables_of_the_schema(tmp_path: Path) -> None:
 def test_another_database_is_refused_clearly() -> None:
     with pytest.raises(BadSettings, match="cannot be kept in postgresql"):
         Catalog("postgresql://127.0.0.1/x")
+
+
+def test_a_whole_archive_may_vanish_at_once(catalog: Catalog, make_intake: MakeIntake) -> None:
+    """More paths than SQLite takes variables in one statement."""
+    catalog.take_in([make_intake("a")], by="test")
+    catalog.mark_vanished(["/library/a.jpg", *(f"/library/{n}.jpg" for n in range(300_000))])
+    assert list(catalog.every_asset()) == []
