@@ -15,6 +15,7 @@ from time import monotonic
 import httpx
 import msgspec
 import pytest
+from hypothesis import HealthCheck, settings
 
 from search.catalog import Catalog, Intake
 from search.embedding import Models, load_models
@@ -31,6 +32,10 @@ from search.types import (
     Status,
     SubjectKind,
 )
+
+# How long an example takes says more of the machine than of the code; machines are shared.
+settings.register_profile("loupe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loupe")
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

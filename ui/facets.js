@@ -25,7 +25,8 @@ export class Facets extends HTMLElement {
   toggle() {
     const open = this.classList.toggle("open");
     document.body.classList.toggle("behind", open);
-    for (const covered of document.querySelectorAll(".skip, .bar, #results")) covered.inert = open; // the keyboard stays in the drawer
+    // What lies behind the drawer is out of the keyboard's reach.
+    for (const covered of document.querySelectorAll(".skip, .bar, #results")) covered.inert = open;
     (open ? this.querySelector(".close-facets") : document.querySelector(".open-facets"))?.focus();
   }
 

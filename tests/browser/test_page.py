@@ -224,3 +224,54 @@ def test_when_the_server_is_gone_it_is_said_and_tried_again(open_page: Open) -> 
     page.unroute("**/v1/search")
     page.click("text=Try again")
     page.wait_for_selector(".card")
+
+
+def test_closing_an_asset_goes_back_to_where_one_was(open_page: Open) -> None:
+    page = open_page("mara")
+    page.keyboard.press("End")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator(".card")).not_to_have_count(36)
+    count = page.locator(".card").count()
+    chosen = page.locator(".card-open").nth(count - 4)
+    chosen.click()
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    expect(chosen).to_be_focused()
+    assert page.locator(".card").count() >= count
+    assert page.evaluate("scrollY") > 0
+
+
+def test_back_goes_from_search_to_search(open_page: Open) -> None:
+    page = open_page("mara")
+    ask(page, "coffee")
+    ask(page, "rocket")
+    page.go_back()
+    expect(page.locator(".results-head h1")).to_have_text("coffee")
+    page.go_forward()
+    expect(page.locator(".results-head h1")).to_have_text("rocket")
+
+
+def test_matched_words_are_marked(open_page: Open) -> None:
+    page = open_page("mara", "/?q=crust+spoon&type=video")
+    expect(page.locator(".why mark").first).to_have_text(re.compile("crust|spoon", re.IGNORECASE))
+    page.locator(".jump").first.click()
+    expect(page.locator(".transcript mark").first).to_be_visible()
+
+
+def test_the_keyboard_stays_in_the_drawer(open_page: Open) -> None:
+    page = open_page("mara", "/?q=sea", **PHONE)
+    page.click(".open-facets")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.closest('loupe-facets') !== null")
+    page.keyboard.press("Escape")
+    expect(page.locator(".open-facets")).to_be_focused()
+
+
+def test_a_skip_link_leads_to_the_results(open_page: Open) -> None:
+    page = open_page("mara", "/?q=sea")
+    page.locator("a.skip").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".card-open").first).to_be_focused()
+    assert "sea" in page.title()
