@@ -26,7 +26,7 @@ from search.models import loupe_mini
 Vectors = NDArray[np.float32]
 """Unit vectors, float32 [n, d]."""
 
-#: Pictures embedded at once. More fall out of the processor's cache: 23 ms each at 1, 27 at 8, 48 at 32.
+#: Pictures embedded at once. More of them fall out of the processor's cache and take longer each.
 _PICTURES: Final = 8
 _TEXTS: Final = 64
 

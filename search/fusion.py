@@ -10,10 +10,10 @@ which is above one half where the evidence speaks for the asset. How an asset lo
 written of it and for a fifth where something is: in our measurements words said of a picture are the better witness.
 A leg that has nothing to say of an asset leaves the odds as they were.
 
-Tried and dropped, with their figures on `benchmarks/relevance.py` (hit@5, MRR): a noisy-or of the legs' chances (0.90,
-0.74 with equal trust), which cannot let one leg speak against; full weight for pictures (0.83, 0.74). Ranks (reciprocal
-rank fusion) and BM25 scores were not taken: both depend on which other assets there are, so what a person may not find
-would show through the numbers of what they may. Here an asset's relevance depends on the query and on itself alone.
+Tried on `benchmarks/relevance.py` and dropped, both worse in hit@5 and in MRR: a noisy-or of the legs' chances, which
+cannot let one leg speak against; pictures in full beside words. Ranks (reciprocal rank fusion) and BM25 scores were not
+taken: both depend on which other assets there are, so what a person may not find would show through the numbers of what
+they may. Here an asset's relevance depends on the query and on itself alone.
 """
 
 import math
