@@ -144,7 +144,7 @@ def sight() -> nn.Module:
     if [t.shape for _, t in given] != [t.shape for _, t in expected]:
         raise ModelUnavailable("The packaged EfficientNet-Lite2 weights do not fit timm's model.", _REINSTALL)
     net.load_state_dict(own | {name: tensor for (name, _), (_, tensor) in zip(expected, given, strict=True)})
-    # Channels last halves the time a picture takes on a CPU.
+    # Channels last is the quicker layout on a CPU, by far.
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
