@@ -98,6 +98,7 @@ def index(
     defaults = facts.Defaults(
         collection=collection,
         status=settings.default_status,
+        licence=settings.default_licence,
         release=settings.default_release,
         grants=tuple(parse_grant(rule) for rule in settings.default_grants.split(";") if rule.strip()),
     )

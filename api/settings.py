@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from search.errors import BadSettings
-from search.types import Release, Status
+from search.types import Licence, Release, Status
 
 _FILE: Final = "loupe.toml"
 _PREFIX: Final = "LOUPE_"
@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_status: Status = Status.approved
     #: Who may do what with an indexed file about which nothing is said, `;`-separated.
     default_grants: str = "everyone=find,use,review"
+    #: The licence of an indexed file about whose licence nothing is said. An unknown one clears nothing.
+    default_licence: Licence = Licence.unknown
     #: The model and property release of an asset about whose releases nothing is said.
     default_release: Release = Release.not_needed
     #: How many files are decoded side by side.

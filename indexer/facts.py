@@ -14,7 +14,7 @@ from indexer.manifest import GrantRule, ManifestRow, parse_fields, unknown_colum
 from indexer.metadata import read_json_sidecar, read_xmp_sidecar
 from indexer.sources import Source
 from search.errors import BadManifest
-from search.types import Grant, Release, ResourceKind, Rights, Status
+from search.types import Grant, Licence, Release, ResourceKind, Rights, Status
 
 
 class Defaults(msgspec.Struct, frozen=True):
@@ -22,6 +22,7 @@ class Defaults(msgspec.Struct, frozen=True):
 
     collection: str = ""
     status: Status = Status.approved
+    licence: Licence = Licence.unknown
     release: Release = Release.not_needed
     grants: tuple[GrantRule, ...] = ()
 
@@ -71,10 +72,9 @@ def _merged(rows: Sequence[ManifestRow]) -> ManifestRow:
 
 
 def rights(said: ManifestRow, defaults: Defaults) -> Rights:
-    """The terms as they are said; a licence nobody names is unknown."""
-    plain = Rights()
+    """The terms as they are said; what nobody says is filled in from the defaults."""
     return Rights(
-        licence=said.licence or plain.licence,
+        licence=said.licence or defaults.licence,
         licence_url=said.licence_url or "",
         holder=said.rights_holder or "",
         credit_line=said.credit_line or "",

@@ -21,7 +21,7 @@ from api.demo import LIBRARY
 from api.settings import Settings
 from indexer.pipeline import Summary
 from search.query import SearchRequest
-from search.types import Hit, Principal
+from search.types import Hit, Licence, Principal, Reason
 
 PHOTOS = LIBRARY / "photos"
 
@@ -154,6 +154,14 @@ def test_a_bad_sidecar_sets_its_file_aside_by_name(folder: Path, index: Index) -
     (aside,) = index(folder).set_aside
     assert aside.path.endswith("espresso-cup.jpg")
     assert "titel" in aside.reason
+
+
+def test_an_owner_says_once_that_files_are_theirs(folder: Path, settings: Settings, index: Index) -> None:
+    index(folder)
+    assert {hit.clearance.reasons for hit in found(settings)} == {(Reason.rights_unknown,)}
+    owned = msgspec.structs.replace(settings, default_licence=Licence.owned)
+    assert compose.index(owned, [folder], None).indexed == 3
+    assert all(hit.clearance.cleared for hit in found(settings))
 
 
 def test_what_a_manifest_leaves_out_is_a_draft(folder: Path, settings: Settings, index: Index) -> None:
