@@ -513,8 +513,8 @@ def rebuild(context: click.Context) -> None:
     settings = _settings(context)
     _must_exist(settings)
     from api import compose
-    from search.embedding import load_models
     from search.library import Library
+    from search.models.loading import load_models
 
     library = Library(Path(settings.data_dir))
     models = compose.model_ids(load_models(settings.model))
@@ -531,7 +531,7 @@ def rebuild(context: click.Context) -> None:
 def doctor(context: click.Context, as_json: bool) -> None:
     """Print the settings in force and which models run here, with their checksums."""
     settings = _settings(context)
-    from search.embedding import load_models
+    from search.models.loading import load_models
 
     models = load_models(settings.model)
     shown = {"visual": models.visual.model_id, "text": models.text.model_id}
@@ -553,7 +553,7 @@ def model() -> None:
 @json_option
 def model_list(as_json: bool) -> None:
     """List the models that can be named in the setting `model`."""
-    from search.embedding import known_models
+    from search.models.loading import known_models
 
     for known in known_models():
         if as_json:

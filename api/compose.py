@@ -25,11 +25,12 @@ from indexer.manifest import parse_grant
 from indexer.media import Decoder, Limits
 from indexer.pipeline import Indexer, Progress, Summary
 from search import policy
-from search.embedding import Models, load_models
+from search.embedding import Models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
 from search.errors import BadSettings, LibraryBusy
 from search.library import Library
+from search.models.loading import load_models
 from search.searcher import Searcher
 from search.types import ResourceKind
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.relevance import QUERIES, Query
-from search.embedding import load_models
+from search.models.loading import load_models
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from search.catalog import Catalog, Intake
-from search.embedding import Models, load_models
+from search.embedding import Models
+from search.models.loading import load_models
 from search.types import (
     Action,
     Asset,

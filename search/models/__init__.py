@@ -1,1 +1,1 @@
-"""Models of our own: their code, their trained heads and their cards."""
+"""The models that see and read: ours, and those of open_clip and sentence-transformers."""

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from api.demo import LIBRARY
-from search.embedding import Calibration, Curve, Models, known_models, load_models
+from search.embedding import Calibration, Curve, Models
 from search.errors import ModelUnavailable
 from search.models import loupe_mini
+from search.models.loading import known_models, load_models
 
 PICTURES = [
     Image.open(LIBRARY / f"photos/{name}.jpg").convert("RGB")

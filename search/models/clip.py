@@ -1,0 +1,99 @@
+"""Embedders with open_clip's interface, and open_clip's own models loaded by name or from a checkpoint."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from search.embedding import Calibration, Curve, ModelId, Vectors
+from search.errors import ModelUnavailable
+
+#: Pictures embedded at once. More of them fall out of the processor's cache and take longer each.
+_PICTURES: Final = 8
+_TEXTS: Final = 64
+
+
+class OpenClipEmbedder:
+    """A dual encoder with open_clip's interface: `encode_image`, `encode_text`, a transform and a tokenizer."""
+
+    def __init__(
+        self,
+        model: Any,
+        transform: Callable[[Image.Image], Tensor],
+        tokenizer: Callable[[Sequence[str]], Tensor],
+        model_id: ModelId,
+        calibration: Calibration,
+        text_space: str = "",
+    ) -> None:
+        self._model = model
+        self._transform = transform
+        self._tokenizer = tokenizer
+        self.model_id = model_id
+        self.calibration = calibration
+        self.text_space = text_space or str(model_id)
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        parts = [self._tokenizer(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)]
+        return self._vectors(self._model.encode_text, parts)
+
+    def embed_images(self, images: Iterable[Image.Image]) -> Vectors:
+        return self._vectors(self._model.encode_image, self._batches(images))
+
+    def _batches(self, images: Iterable[Image.Image]) -> Iterable[Tensor]:
+        batch: list[Tensor] = []
+        for image in images:
+            batch.append(self._transform(image.convert("RGB")))
+            if len(batch) == _PICTURES:
+                yield torch.stack(batch)
+                batch = []
+        if batch:
+            yield torch.stack(batch)
+
+    def _vectors(self, encode: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> Vectors:
+        with torch.inference_mode():
+            parts = [functional.normalize(encode(batch).float(), dim=-1).numpy() for batch in batches]
+        return np.concatenate(parts) if parts else np.zeros((0, self.model_id.dimension), np.float32)
+
+
+#: CLIP's cosines lie close together; its published temperature of 100 (Radford et al. 2021) gives the slope. Where
+#: the middle is has not been measured here: no such weights can be had without a hub.
+_CLIP: Final = Calibration(text_image=Curve(0.25, 100.0), image_image=Curve(0.75, 20.0), text_text=Curve(0.8, 20.0))
+
+
+def load_clip(name: str) -> OpenClipEmbedder:
+    """An open_clip model by "ARCHITECTURE/TAG" or "ARCHITECTURE/CHECKPOINT", downloaded at first use."""
+    import open_clip
+
+    architecture, _, source = name.partition("/")
+    if architecture not in open_clip.list_models() or not source:
+        raise ModelUnavailable(
+            f"There is no model {name!r}.", "`loupe model list` prints the names; ARCHITECTURE/FILE takes a checkpoint."
+        )
+    try:
+        model, transform = open_clip.create_model_from_pretrained(architecture, pretrained=source)
+        tokenizer = open_clip.get_tokenizer(architecture)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise ModelUnavailable(
+            f"The weights of {name!r} cannot be loaded: {error}.",
+            "Without a connection to the model hub, use loupe-mini or the path of a checkpoint: ARCHITECTURE/FILE.",
+        ) from error
+    model.eval().requires_grad_(False)
+    with torch.inference_mode():
+        dimension = model.encode_text(tokenizer(["a"])).shape[-1]
+    return OpenClipEmbedder(
+        model, transform, tokenizer, ModelId(name, _digest(model.state_dict()), str(transform), dimension), _CLIP
+    )
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """A sha256 over all weights, the same wherever they came from."""
+    whole = hashlib.sha256()
+    for key, tensor in sorted(tensors.items()):
+        whole.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        whole.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
