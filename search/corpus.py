@@ -1,5 +1,6 @@
 """From the catalog to what an engine indexes."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Final
@@ -9,6 +10,9 @@ import numpy as np
 from search.catalog import Catalog
 from search.engine import Corpus, Document, Space, Vectors
 from search.types import Asset, Segment, SegmentKind
+
+_WHOLES: Final = re.compile(r"[^\W_]+")
+_PARTS: Final = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\dA-Z_]+")
 
 #: Which kinds of segment are compared in which space.
 KINDS: Final[Mapping[Space, frozenset[SegmentKind]]] = {
@@ -56,8 +60,16 @@ def metadata_document(asset: Asset) -> Document:
         title=asset.title,
         keywords=asset.keywords,
         description=" ".join(filter(None, (asset.description, asset.alt_text, asset.creator))),
-        name=f"{PurePath(asset.path).stem} {asset.id}",
+        name=" ".join((*name_words(PurePath(asset.path).stem), asset.id)),
+        names=(asset.id, PurePath(asset.path).name, PurePath(asset.path).stem),
     )
+
+
+def name_words(stem: str) -> tuple[str, ...]:
+    """The words of a file's name: whole, and cut where case changes or digits begin ("EiffelTower2041")."""
+    parts = [part for part in _PARTS.findall(stem) if len(part) > 1]
+    whole = set(_WHOLES.findall(stem))
+    return (stem, *(part for part in dict.fromkeys(parts) if part not in whole))
 
 
 def description_text(title: str, description: str, keywords: tuple[str, ...]) -> str:

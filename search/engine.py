@@ -29,8 +29,9 @@ class Space(StrEnum):
 class Match(msgspec.Struct, frozen=True):
     """An asset that a leg found, by way of its best segment (0: the asset's metadata as a whole).
 
-    `score` is the cosine for vectors, and for words the share of the query's words that occur (0 to 1). Both depend
-    on the query and the asset alone, so nothing shows through them of other assets.
+    `score` is the cosine for vectors, and for words the share of the query's words that occur (0 to 1; several times
+    that where the query is an asset's id or file name). Both depend on the query and the asset alone, so nothing shows
+    through them of other assets.
     """
 
     asset: int
@@ -48,7 +49,7 @@ class Vectors(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """The words of one segment, or (segment 0) of an asset's metadata."""
+    """The words of one segment, or (segment 0) of an asset's metadata. `names` are what it is called as a whole."""
 
     asset: int
     segment: int = 0
@@ -57,6 +58,7 @@ class Document(msgspec.Struct, frozen=True):
     description: str = ""
     name: str = ""
     body: str = ""
+    names: Sequence[str] = ()
 
     @property
     def words(self) -> str:
@@ -85,7 +87,10 @@ class Engine(Protocol):
         """The `limit` assets of the scope whose best row has the highest inner product with `query`, best first."""
 
     def keywords(self, scope: Scope, text: str, limit: int) -> list[Match]:
-        """The assets of the scope in which words of `text` occur, best first."""
+        """The assets of the scope in which words of `text` occur, best first; case, accents and endings aside.
+
+        A word that is no known one also finds those spelt nearly so, at a lower worth.
+        """
 
     def containing(self, scope: Scope, phrase: str) -> BitMap:
         """The assets of the scope in which the words of `phrase` stand side by side."""
@@ -94,7 +99,7 @@ class Engine(Protocol):
         """The asset's rows, float32 [n, d]; none ([0, d]) when it is outside the scope."""
 
     def matching_words(self, query: str, text: str) -> tuple[str, ...]:
-        """The words of `query` that occur in `text`, as the keyword index sees it (case, accents, endings aside)."""
+        """The words of `text`, as they stand in it, that those of `query` find there (see `keywords`)."""
 
     def query_words(self, query: str) -> tuple[str, ...]:
         """The words of `query` that the keyword index looks for: no stop words, unless there is nothing else."""

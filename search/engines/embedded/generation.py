@@ -16,7 +16,7 @@ import msgspec
 
 from search.errors import GenerationDamaged
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _MANIFEST: Final = "manifest.json"
 _UNFINISHED: Final = "unfinished-"
 

@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 
 from search import policy
 from search.columns import Columns
+from search.corpus import metadata_document, name_words
 from search.engine import Corpus, Document, Space, Vectors
 from search.engines.embedded import EmbeddedEngine, generation
-from search.engines.embedded.keywords import KeywordIndex, query_words
+from search.engines.embedded.keywords import WHOLE, KeywordIndex, matching_words, query_words
 from search.engines.embedded.vectors import VectorIndex
 from search.errors import GenerationDamaged, InvalidInput, ModelUnavailable
 from search.types import Action, Asset, Licence, MediaType, Principal, Rights, Status
@@ -108,6 +109,69 @@ def test_a_keyword_score_does_not_depend_on_other_documents(tmp_path: Path) -> N
     scope = scope_of([1])
     one, other = (KeywordIndex.load(path).search(scope, "red boat", 5) for path in (alone, crowd))
     assert one == other
+
+
+def test_a_misspelt_word_finds_those_spelt_nearly_so_and_the_word_itself_first(tmp_path: Path) -> None:
+    texts = {
+        1: "Butterfly",
+        2: "Butterlfy",
+        3: "Butter",
+        4: "Outerfly",
+        5: "Eiffel tower",
+        6: "Beer garden",
+        7: "Katze",
+    }
+    KeywordIndex.build([Document(n, title=text) for n, text in texts.items()], tmp_path / "index")
+    index = KeywordIndex.load(tmp_path / "index")
+    scope = scope_of(texts)
+
+    def scores(text: str, among: policy.Scope = scope) -> dict[int, float]:
+        return {match.asset: round(match.score, 4) for match in index.search(among, text, 10)}
+
+    assert scores("butterlfy") == {2: 1.0, 1: 0.6}
+    assert scores("butterlfy", scope_of([1])) == {1: 0.6}, "the same, whether or not the word itself is in scope"
+    assert scores("eifel tower") == {5: 0.8}
+    assert scores("bear") == {}
+    assert scores("Katzen") == {7: 0.6}
+
+
+def test_the_index_and_the_words_agree_on_what_is_near(tmp_path: Path) -> None:
+    """What is found is what `matching_words` then shows."""
+    texts = ["lighthouse", "lighthuose", "leghthous", "nighthouse", "lihgtohuse", "lighthousekeeper", "highthouse"]
+    KeywordIndex.build([Document(n, title=text) for n, text in enumerate(texts)], tmp_path / "index")
+    index = KeywordIndex.load(tmp_path / "index")
+    for query in ("lighthuose", "lightouse", "ligthhouse", "lighthousr"):
+        found = {texts[match.asset] for match in index.search(scope_of(range(len(texts))), query, 10)}
+        assert found == {text for text in texts if matching_words(query, text)}, query
+
+
+def test_a_whole_name_is_certain_and_its_parts_are_words(tmp_path: Path) -> None:
+    assets = [
+        Asset(n, id_, path, "", MediaType.image, "", "c", Status.approved, NOW, title="Eiffel tower, IMG 2041")
+        for n, id_, path in [(1, "a-1", "/p/IMG_2041.jpg"), (2, "b-2", "/p/EiffelTower.jpg"), (3, "c", "/p/x/x.png")]
+    ]
+    KeywordIndex.build(map(metadata_document, assets), tmp_path / "index")
+    index = KeywordIndex.load(tmp_path / "index")
+    scope = scope_of([1, 2, 3])
+    for text, first in {"IMG_2041.jpg": 1, "img_2041": 1, "a-1": 1, "EIFFELTOWER.JPG": 2, "B-2": 2, "c": 3}.items():
+        best, *others = index.search(scope, text, 5)
+        assert (best.asset, best.score) == (first, WHOLE), text
+        assert all(match.score <= 1 for match in others)
+    assert index.search(scope_of([2, 3]), "a-1", 5) == [], "what is hidden is not found by its name either"
+
+
+@pytest.mark.parametrize(
+    ("stem", "words"),
+    [
+        ("IMG_2041", ["IMG_2041"]),
+        ("EiffelTower2041", ["EiffelTower2041", "Eiffel", "Tower", "2041"]),
+        ("eiffel-tower.final", ["eiffel-tower.final"]),
+        ("myHTMLPage", ["myHTMLPage", "my", "HTML", "Page"]),
+        ("übersichtKarte_3", ["übersichtKarte_3", "übersicht", "Karte"]),
+    ],
+)
+def test_names_are_kept_whole_and_cut(stem: str, words: list[str]) -> None:
+    assert list(name_words(stem)) == words
 
 
 def test_phrases_must_stand_side_by_side(tmp_path: Path) -> None:
