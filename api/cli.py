@@ -357,32 +357,36 @@ def search(
 
 @cli.command()
 @data_dir
-@click.argument("image", type=_PATH)
+@click.argument("images", metavar="IMAGE...", type=_PATH, nargs=-1, required=True)
 @asked_by
+@click.option("--text", default="", help="Words that count as well.")
+@click.option("--text-weight", type=float, default=0.5, show_default=True, help="What the words count, 0 to 1.")
 @click.option("--limit", type=click.IntRange(1, 200), default=10, show_default=True)
 @json_option
 @click.pass_context
 def similar(
     context: click.Context,
-    image: Path,
+    images: tuple[Path, ...],
     user: str | None,
     groups: tuple[str, ...],
     roles: tuple[str, ...],
+    text: str,
+    text_weight: float,
     limit: int,
     as_json: bool,
 ) -> None:
-    """Find what looks like a picture.
+    """Find what looks like a picture, or like several taken together.
 
     \b
-    Example:
+    Examples:
       loupe similar ~/Desktop/bird.jpg
+      loupe similar bird.jpg parrot.jpg --text "in flight" --text-weight 0.7
     """
-    from search.query import SearchRequest
+    from search.query import SearchRequest, check_examples
 
-    try:
-        data = image.read_bytes()
-    except OSError as error:
-        raise BadSettings(f"{image} cannot be read: {error.strerror}.") from error
+    check_examples(len(images))
+    request = SearchRequest(text=text, text_weight=text_weight, limit=limit)
+    data = [_bytes(image) for image in images]
     settings = _settings(context)
     _must_exist(settings)
     from api import compose
@@ -390,11 +394,18 @@ def similar(
     with compose.opened(settings) as opened:
         reader = compose.ImageReader(settings, opened.library.directory)
         try:
-            picture = reader(data)
+            pictures = [reader(one) for one in data]
         finally:
             reader.close()
         principal = _asker(opened.library.directory, user, groups, roles)
-        _answer(opened.searcher.search(principal, SearchRequest(limit=limit), images=[picture]), as_json)
+        _answer(opened.searcher.search(principal, request, images=pictures), as_json)
+
+
+def _bytes(image: Path) -> bytes:
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise BadSettings(f"{image} cannot be read: {error.strerror}.") from error
 
 
 def _principal(user: str, groups: tuple[str, ...], roles: tuple[str, ...]) -> "Principal":

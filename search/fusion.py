@@ -52,15 +52,19 @@ def fuse(evidence: Mapping[int, Mapping[Leg, float]]) -> list[Ranked]:
     return _in_order(Ranked(asset, _relevance(said), said) for asset, said in evidence.items())
 
 
-def mean(orders: Sequence[Sequence[Ranked]]) -> list[Ranked]:
-    """Several things wanted at once: the mean of an asset's relevance to each; where it is absent, that counts as 0."""
+def mean(orders: Sequence[Sequence[Ranked]], weights: Sequence[float] | None = None) -> list[Ranked]:
+    """Several things wanted at once: the mean of an asset's relevance to each; where it is absent, that counts as 0.
+
+    `weights` sum to 1; without them all count alike.
+    """
+    weights = weights or [1 / len(orders)] * len(orders)
     sums: dict[int, float] = {}
     evidence: dict[int, Mapping[Leg, float]] = {}
-    for order in orders:
+    for order, weight in zip(orders, weights, strict=True):
         for one in order:
-            sums[one.asset] = sums.get(one.asset, 0.0) + one.relevance / len(orders)
+            sums[one.asset] = sums.get(one.asset, 0.0) + one.relevance * weight
             evidence[one.asset] = {**one.evidence, **evidence.get(one.asset, {})}
-    return _in_order(Ranked(asset, relevance, evidence[asset]) for asset, relevance in sums.items())
+    return _in_order(Ranked(asset, min(relevance, 1.0), evidence[asset]) for asset, relevance in sums.items())
 
 
 def less(order: Sequence[Ranked], unwanted: Sequence[Ranked]) -> list[Ranked]:

@@ -26,7 +26,7 @@ from search.embedding import Curve, Models
 from search.engine import Engine, Match, Space, Vector
 from search.errors import NotCleared, NotFound
 from search.fusion import Ranked, fuse, less, mean
-from search.query import MAX_DEPTH, Query, SearchRequest, check_usage, created_days, understand
+from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, created_days, understand
 from search.renditions import RenditionStore
 from search.types import (
     Asset,
@@ -138,9 +138,14 @@ class Searcher:
     def search(self, principal: Principal, request: SearchRequest, images: Sequence[Image.Image] = ()) -> Page:
         """One page of an answer. `images` are looked for together with the text. Raises BadQuery, NotFound."""
         query = understand(request, principal.user)
+        check_examples(len(images) + len(query.similar_to))
         columns, found = self._scope(principal, query.usage)
         for phrase in query.phrases:
             found = found.narrowed(self._engine.containing(found, phrase))
+        for phrase in query.barred:
+            found = found.narrowed(found.assets - self._engine.containing(found, phrase))
+        if not (query.text or images or query.similar_to):
+            found = self._without(found, query.unlike)
         filtered = found.narrowed(_matching(columns, query.filters, found))
         drawn = filtered
         if query.usage and not query.include_not_cleared:
@@ -247,29 +252,48 @@ class Searcher:
     ) -> tuple[Sequence[Ranked], Mapping[int, Mapping[Leg, Match]]]:
         """The order of the assets drawn on, as deep as is served, and which match each leg found them by."""
         depth = min(max(DEPTH, 2 * (query.offset + query.limit)), MAX_DEPTH)
-        wants = list(self._wants(principal, query, scope, images, depth))
+        examples = [self._judged(principal, name, None).asset for name in query.similar_to]
+        scope = scope.narrowed(scope.assets - BitMap(asset.ordinal for asset in examples))
+        said = [self._text_want(query.text, scope, depth)] if query.text else []
+        shown = list(self._alike(principal, examples, images, scope, depth))
+        wants = [*said, *shown]
         if not wants:
             newest = sorted(scope.assets, reverse=True)
             return [Ranked(asset, 1.0, {}) for asset in newest], {}
-        order = mean([fuse(want.evidence) for want in wants])
-        if query.unlike:
-            order = less(order, fuse(self._text_want(query.unlike, scope, depth).evidence))
+        of_text = query.text_weight if said and shown else float(bool(said))
+        weights = [of_text] * len(said) + [(1 - of_text) / len(shown)] * len(shown) if shown else [of_text]
+        order = mean([fuse(want.evidence) for want in wants], weights)
+        for unlike in query.unlike:
+            order = less(order, fuse(self._text_want(unlike, scope, depth).evidence))
         matches: dict[int, dict[Leg, Match]] = {}
         for want in wants:
             for asset, by_leg in want.matches.items():
                 matches[asset] = {**by_leg, **matches.get(asset, {})}
         return order, matches
 
-    def _wants(
-        self, principal: Principal, query: Query, scope: policy.Scope, images: Sequence[Image.Image], depth: int
+    def _without(self, scope: policy.Scope, unlike: Sequence[str]) -> policy.Scope:
+        """For browsing: the scope less what matches any of the texts strongly (of a text, the MAX_DEPTH best)."""
+        for text in unlike:
+            order = fuse(self._text_want(text, scope, MAX_DEPTH).evidence)
+            scope = scope.narrowed(scope.assets - BitMap(one.asset for one in order if not one.weak))
+        return scope
+
+    def _alike(
+        self,
+        principal: Principal,
+        examples: Sequence[Asset],
+        images: Sequence[Image.Image],
+        scope: policy.Scope,
+        depth: int,
     ) -> Iterator[_Want]:
-        if query.text:
-            yield self._text_want(query.text, scope, depth)
+        """What is wanted by example, one by one."""
         if images:
             for vector in self._models.visual.embed_images(images):
                 yield self._like_picture(vector, scope, depth)
-        if query.similar_to:
-            yield self._similar_want(principal, query.similar_to, scope, depth)
+        if examples:
+            _, visible = self._scope(principal, None)
+            for asset in examples:
+                yield self._similar_want(asset, visible, scope, depth)
 
     def _text_want(self, text: str, scope: policy.Scope, depth: int) -> _Want:
         visual, words = self._models.visual, self._models.text
@@ -290,19 +314,16 @@ class Searcher:
         space = Space.visual if leg is Leg.visual else Space.text
         return _Reading(leg, lambda among, n: self._engine.nearest(among, space, vector, n), curve.evidence)
 
-    def _similar_want(self, principal: Principal, id: str, scope: policy.Scope, depth: int) -> _Want:
-        """More like an asset: its pictures, or, for what has none, its words. Itself is left out."""
-        asset = self._judged(principal, id, None).asset
-        _, visible = self._scope(principal, None)
-        others = scope.narrowed(scope.assets - BitMap([asset.ordinal]))
+    def _similar_want(self, asset: Asset, visible: policy.Scope, scope: policy.Scope, depth: int) -> _Want:
+        """More like an asset: its pictures, or, for what has none, its words."""
         pictures = self._engine.vectors_of(visible, Space.visual, asset.ordinal)
         words = self._engine.vectors_of(visible, Space.text, asset.ordinal)
         if len(pictures):
-            return self._like_picture(_summary(pictures), others, depth)
+            return self._like_picture(_summary(pictures), scope, depth)
         if len(words):
             near = self._near(Leg.passage, _summary(words), self._models.text.calibration.text_text)
-            return _Want(others, depth, [near])
-        return _Want(others, depth, [])
+            return _Want(scope, depth, [near])
+        return _Want(scope, depth, [])
 
     def _like_picture(self, vector: Vector, scope: policy.Scope, depth: int) -> _Want:
         return _Want(scope, depth, [self._near(Leg.visual, vector, self._models.visual.calibration.image_image)])

@@ -7,11 +7,11 @@ import anyio.to_thread
 import msgspec
 from litestar import Request, get, post
 from litestar.datastructures import State, UploadFile
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from api.schemas import PageOut, SuggestionsOut, page_out
 from search.errors import BadQuery
-from search.query import SearchRequest
+from search.query import SearchRequest, check_examples
 from search.searcher import Searcher
 from search.types import Principal
 
@@ -28,12 +28,23 @@ def search_words(
     searcher: Searcher,
     principal: Principal,
     q: str = "",
+    unlike: Annotated[str, QueryParameter(name="not")] = "",
+    similar_to: Annotated[list[str] | None, QueryParameter(name="similarTo")] = None,
+    text_weight: Annotated[float, QueryParameter(name="textWeight")] = 0.5,
     limit: int = 24,
     cursor: str | None = None,
 ) -> PageOut:
-    """Search by words alone."""
+    """Search by what fits in an address: words, and the ids of assets to find more like (`similarTo`, repeated)."""
     begun = time.perf_counter()
-    page = searcher.search(principal, SearchRequest(text=q, limit=limit, cursor=cursor))
+    request = SearchRequest(
+        text=q,
+        unlike=unlike,
+        similar_to=tuple(similar_to or ()),
+        text_weight=text_weight,
+        limit=limit,
+        cursor=cursor,
+    )
+    page = searcher.search(principal, request)
     return page_out(page, 1000 * (time.perf_counter() - begun))
 
 
@@ -41,21 +52,23 @@ def search_words(
 async def similar_to_image(
     request: Request[Any, Any, Any], searcher: Searcher, principal: Principal, state: State
 ) -> PageOut:
-    """Assets like the picture in the part `image`, together with what the JSON part `query` asks for."""
+    """Assets like the pictures in the parts `image`, together with what the JSON part `query` asks for."""
     begun = time.perf_counter()
     form = await request.form()
-    image, query = form.get("image"), form.get("query")
-    if not isinstance(image, UploadFile):
+    images, query = form.getall("image", []), form.get("query")
+    uploads = [image for image in images if isinstance(image, UploadFile)]
+    if not uploads or len(uploads) < len(images):
         raise BadQuery("The form has no file part `image`.", "Send multipart/form-data with the picture as `image`.")
     asked = await query.read() if isinstance(query, UploadFile) else query
     try:
         wanted = msgspec.json.decode(asked or b"{}", type=SearchRequest)
     except msgspec.DecodeError as error:
         raise BadQuery(f"The part `query` is not a search request: {error}.") from error
-    data = await image.read()
+    check_examples(len(uploads))
+    pictures = [await upload.read() for upload in uploads]
 
     def answer() -> PageOut:
-        page = searcher.search(principal, wanted, images=[state.read_image(data)])
+        page = searcher.search(principal, wanted, images=[state.read_image(data) for data in pictures])
         return page_out(page, 1000 * (time.perf_counter() - begun))
 
     return await anyio.to_thread.run_sync(answer)

@@ -127,6 +127,10 @@ def test_no_answer_holds_a_word_of_a_hidden_asset(demo: Server, library: dict[st
             answer = client.post("/v1/search", json={"text": f'"{asset.title}"', "limit": 200}).text
             answer += client.get("/v1/suggest", params={"q": asset.title[:12]}).text
             answer += client.post("/v1/search", json={"text": asset.description[:200], "limit": 200}).text
+            answer += client.post("/v1/search", json={"text": asset.id, "limit": 200}).text
+            answer += client.post(
+                "/v1/search", json={"text": f"{asset.title[:3]}x{asset.title[3:]}", "limit": 200}
+            ).text
             assert f'"{asset.id}"' not in answer
             assert asset.content_hash not in answer
             assert asset.title in open_words or f'"{asset.title}"' not in answer
@@ -145,7 +149,7 @@ def test_suggestions_come_from_what_may_be_found(demo: Server, library: dict[str
 
 def test_relevance_does_not_depend_on_what_is_hidden(demo: Server, library: dict[str, Asset]) -> None:
     """The same asset bears the same relevance for whoever finds it, however much else they find."""
-    for text in ("coffee", "bird over water", "emissions report", "rocket"):
+    for text in ("coffee", "bird over water", "emissions report", "rocket", "cofee", "eifel tower -bird", "emmissions"):
         seen: dict[str, set[float]] = {}
         for user in PEOPLE:
             with demo.client(user) as client:

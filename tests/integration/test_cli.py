@@ -62,6 +62,14 @@ def test_similar_in_the_terminal(loupe: Run) -> None:
     assert json.loads(run.stdout)["hits"][0]["asset"]["id"] == "scarlet-macaw"
 
 
+def test_several_pictures_and_words_in_the_terminal(loupe: Run) -> None:
+    pictures = [str(LIBRARY / f"photos/{name}.jpg") for name in ("scarlet-macaw", "espresso-cup")]
+    found = json.loads(loupe("similar", *pictures, "--as", "mara", "--json").stdout)
+    assert {hit["asset"]["id"] for hit in found["hits"][:4]} >= {"scarlet-macaw", "espresso-cup"}
+    run = loupe("similar", *pictures, "--text", "orchestra", "--text-weight", "1", "--as", "mara", "--json")
+    assert json.loads(run.stdout)["hits"][0]["asset"]["id"] == "symphony-orchestra"
+
+
 def test_a_person_sees_in_the_terminal_what_they_see_on_the_page(demo: Server, loupe: Run) -> None:
     said = json.loads(loupe("search", "coffee", "--as", "tomasz", "--json", "--limit", "50").stdout)
     with demo.client("tomasz") as client:
@@ -115,6 +123,9 @@ def test_damage_is_found_and_mended(demo: Server, loupe: Run, tmp_path: Path) ->
         (["search", "x", "--role", "viewer"], 2, "--as"),
         (["search", "x", "--as", "ann", "--role", "king"], 2, "viewer"),
         (["similar", "missing.jpg"], 2, "missing.jpg"),
+        (["similar"], 2, "IMAGE"),
+        (["similar", *[__file__] * 9], 2, "at most 8"),
+        (["similar", __file__, "--text-weight", "2"], 2, "textWeight"),
         (["grant", "Brand", "marketing=find"], 2, "marketing=find"),
         (["fly"], 2, "No such command"),
         (["serve", "--port", "99999999"], 2, "port"),

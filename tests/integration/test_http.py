@@ -86,6 +86,98 @@ def test_similar_leaves_itself_out(mara: httpx.Client) -> None:
     assert mara.get("/v1/assets/interview-beekeeper/similar").json()["hits"]
 
 
+def ids(answer: httpx.Response) -> list[str]:
+    return [hit["asset"]["id"] for hit in answer.raise_for_status().json()["hits"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "id", "term"),
+    [
+        ("butterlfy", "butterfly-on-purple-flower", "butterfly"),
+        ("eifel tower", "eiffel-tower", "Eiffel"),
+        ("orchester", "symphony-orchestra", "orchestra"),
+        ("cofee", "espresso-cup", "coffee"),
+    ],
+)
+def test_a_slip_of_the_finger_still_finds(mara: httpx.Client, text: str, id: str, term: str) -> None:
+    hits = mara.post("/v1/search", json={"text": text}).json()["hits"][:3]
+    hit = next(hit for hit in hits if hit["asset"]["id"] == id)
+    assert any(term in why.get("terms", ()) for why in hit["why"] if why["leg"] == "keyword")
+
+
+@pytest.mark.parametrize("text", ["eiffel-tower-dup", "EIFFEL-TOWER-DUP.JPG", " eiffel-tower-dup.jpg "])
+def test_an_id_or_a_file_name_puts_its_asset_first(mara: httpx.Client, text: str) -> None:
+    hit = mara.post("/v1/search", json={"text": text}).json()["hits"][0]
+    assert hit["asset"]["id"] == "eiffel-tower-dup"
+    assert hit["why"][0]["leg"] == "keyword"
+    assert hit["why"][0]["terms"]
+
+
+def test_a_minus_takes_away(mara: httpx.Client) -> None:
+    plain, without = (ids(mara.post("/v1/search", json={"text": text})) for text in ("animal", "animal -bird"))
+    pushed = ids(mara.post("/v1/search", json={"text": "animal", "not": "bird"}))
+    assert without == pushed != plain
+    towers = mara.post("/v1/search", json={"text": 'city -"eiffel tower"', "limit": 200}).json()
+    assert not {"eiffel-tower", "eiffel-tower-dup"} & {hit["asset"]["id"] for hit in towers["hits"]}
+    assert towers["total"] == mara.post("/v1/search", json={"text": "city"}).json()["total"] - len(
+        ids(mara.post("/v1/search", json={"text": '"eiffel tower"', "limit": 200}))
+    )
+
+
+def test_not_alone_browses_the_rest(mara: httpx.Client) -> None:
+    every = ids(mara.post("/v1/search", json={"limit": 200}))
+    for request in ({"not": "coffee"}, {"text": "-coffee"}):
+        page = mara.post("/v1/search", json={"limit": 200, **request})
+        rest = ids(page)
+        assert "espresso-cup" not in rest
+        assert rest == [one for one in every if one in set(rest)], "newest first, as before"
+        assert len(every) - 20 < len(rest) == page.json()["total"] == sum(page.json()["facets"]["type"].values())
+
+
+def test_similar_to_several_is_between_them(mara: httpx.Client) -> None:
+    macaw, cup = "scarlet-macaw", "espresso-cup"
+    one = mara.post("/v1/search", json={"similarTo": macaw})
+    assert ids(one) == ids(mara.post("/v1/search", json={"similarTo": [macaw]}))
+    assert ids(one) == ids(mara.get(f"/v1/assets/{macaw}/similar"))
+    both = ids(mara.post("/v1/search", json={"similarTo": [macaw, cup]}))
+    assert both == ids(mara.get("/v1/search", params={"similarTo": [cup, macaw]}))
+    assert not {macaw, cup} & set(both)
+    assert {"espresso-cup-crop", "kingfisher-on-branch"} <= set(both)
+    problem(mara.post("/v1/search", json={"similarTo": [macaw, "there-is-none"]}), 404, "not-found")
+    problem(mara.post("/v1/search", json={"similarTo": [str(n) for n in range(9)]}), 400, "bad-query")
+
+
+def test_several_pictures_at_once(mara: httpx.Client) -> None:
+    macaw, cup = ((LIBRARY / f"photos/{name}.jpg").read_bytes() for name in ("scarlet-macaw", "espresso-cup"))
+    answer = mara.post("/v1/similar", files=[("image", macaw), ("image", cup)])
+    assert {"scarlet-macaw", "espresso-cup"} <= set(ids(answer)[:8])
+    problem(mara.post("/v1/similar", files=[("image", macaw)] * 9), 400, "bad-query")
+    problem(mara.post("/v1/similar", files=[("image", macaw)], data={"image": "x"}), 400, "bad-query")
+
+
+def test_words_and_picture_are_weighed(mara: httpx.Client) -> None:
+    def found(**request: object) -> list[str]:
+        return ids(
+            mara.post("/v1/search", json={"text": "orchestra on a stage", "similarTo": "espresso-cup", **request})
+        )
+
+    assert found(textWeight=1)[0] == "symphony-orchestra"
+    assert found(textWeight=0)[0] == "espresso-cup-crop"
+    assert found(textWeight=0.5) == found()
+    assert found() == ids(
+        mara.get("/v1/search", params={"q": "orchestra on a stage", "similarTo": "espresso-cup", "textWeight": 0.5})
+    )
+    assert ids(mara.get("/v1/search", params={"q": "sea", "textWeight": 0.1})) == ids(
+        mara.get("/v1/search", params={"q": "sea"})
+    )
+
+
+def test_the_request_is_documented(demo: Server) -> None:
+    schema = httpx.get(f"{demo.address}/schema/openapi.json").json()["components"]["schemas"]["SearchRequest"]
+    assert "8" in schema["properties"]["similarTo"]["description"]
+    assert "0 to 1" in schema["properties"]["textWeight"]["description"]
+
+
 def test_pages_follow_one_another(mara: httpx.Client) -> None:
     whole = [hit["asset"]["id"] for hit in mara.post("/v1/search", json={"text": "sea", "limit": 60}).json()["hits"]]
     parts: list[str] = []
@@ -105,6 +197,8 @@ def test_pages_follow_one_another(mara: httpx.Client) -> None:
         ({"text": "x" * 20_000}, "20,000 characters"),
         ({"limit": 0}, "`limit`"),
         ({"limit": 10_000}, "`limit`"),
+        ({"textWeight": 1.5}, "`textWeight`"),
+        ({"text": "sea", "textWeight": -1}, "`textWeight`"),
         ({"cursor": "nonsense"}, "cursor"),
         ({"usage": {"territory": "Germany"}}, "Germany"),
         ({"usage": {"on": "2027-03-02", "until": "2027-03-01"}}, "before it begins"),
@@ -127,7 +221,22 @@ def test_what_is_no_search_request_is_refused(mara: httpx.Client, body: bytes) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "🐦", "the of and", "a" * 2000, "\u202e\x00", "' OR 1=1 --", "(" * 999, '"', '""']
+    "text",
+    [
+        *(
+            "",
+            " ",
+            "🐦",
+            "🐶" * 999,
+            "the of and",
+            "to be or not",
+            "\u202e\x00",
+            "\u200f שלום",
+            "' OR 1=1 --",
+            "(" * 999,
+        ),
+        *("a" * 2000, "x" * 10_000, "y z " * 2500, '"', '""', '"a" ' * 99, "-", '-""', "-bird", '-"a" ' * 99),
+    ],
 )
 def test_odd_texts_are_answered(mara: httpx.Client, text: str) -> None:
     assert mara.post("/v1/search", json={"text": text}).status_code == 200
