@@ -1,6 +1,7 @@
 /** The page: who is looking, what is asked and what is open, and which part shows it. */
 
 import * as api from "./api.js";
+import "./balance.js";
 import "./detail.js";
 import { isTyping } from "./dom.js";
 import "./facets.js";
@@ -18,7 +19,7 @@ import "./usage.js";
 const find = (selector) => document.querySelector(selector);
 const parts = {
   signIn: find("loupe-sign-in"), page: find("#page"), box: find("loupe-search-box"), person: find("loupe-person"),
-  usage: find("loupe-usage"), chips: find("loupe-filter-chips"), facets: find("loupe-facets"),
+  usage: find("loupe-usage"), balance: find("loupe-balance"), chips: find("loupe-filter-chips"), facets: find("loupe-facets"),
   results: find("loupe-results"), detail: find("loupe-detail"), announcer: find("#announcer"),
 };
 const place = new Place();
@@ -54,6 +55,7 @@ function render() {
   const { query } = place;
   parts.box.show(query);
   parts.usage.show(query);
+  parts.balance.show(query);
   if (asked !== query) {
     asked = query;
     searcher.run(query);

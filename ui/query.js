@@ -6,9 +6,11 @@ const LISTS = ["type", "collection", "keyword", "orientation", "status"];
 const USAGE = ["channel", "territory", "on", "until"];
 export const PAGE_SIZE = 36;
 
+const EVEN = 0.5; // words and picture count alike
+
 /** Nothing asked: the newest first. `image` is a Blob and lives in this page only. */
 export const NOTHING = Object.freeze({
-  text: "", not: "", similarTo: null, image: null, includeNotCleared: false,
+  text: "", not: "", similarTo: null, image: null, textWeight: EVEN, includeNotCleared: false,
   type: [], collection: [], keyword: [], orientation: [], status: [], aiGenerated: null, createdFrom: "", createdTo: "",
   usage: Object.freeze({ channel: "", territory: "", on: "", until: "" }),
 });
@@ -25,6 +27,7 @@ export function fromParams(params) {
     text: params.get("q") ?? "",
     not: params.get("not") ?? "",
     similarTo: params.get("similarTo"),
+    textWeight: weightOf(params),
     includeNotCleared: params.get("notCleared") === "shown",
     aiGenerated: flag === null ? null : flag === "true",
     createdFrom: dayOf(params, "createdFrom"),
@@ -45,6 +48,7 @@ export function toParams(query) {
   put("q", query.text);
   put("not", query.not);
   put("similarTo", query.similarTo);
+  if (weighs(query)) put("textWeight", String(query.textWeight));
   for (const name of LISTS) query[name].forEach((value) => put(name, value));
   if (query.aiGenerated !== null) put("ai", String(query.aiGenerated));
   put("createdFrom", query.createdFrom);
@@ -61,16 +65,18 @@ export function toRequest(query, cursor = null) {
   if (query.aiGenerated !== null) filters.aiGenerated = query.aiGenerated;
   if (query.createdFrom || query.createdTo) filters.created = given({ from: query.createdFrom, to: query.createdTo });
   const usage = given(query.usage);
-  return given({
+  const weight = weighs(query) ? { textWeight: query.textWeight } : {}; // 0 says something, and stays
+  return { ...weight, ...given({
     text: query.text.trim(), not: query.not.trim(), similarTo: query.similarTo, filters: hasAny(filters) && filters,
     usage: hasAny(usage) && usage, includeNotCleared: query.includeNotCleared, limit: PAGE_SIZE, cursor,
-  });
+  }) };
 }
 
 export const hasUsage = (query) => Object.values(query.usage).some(Boolean);
 export const hasFilters = (query) => query.aiGenerated !== null || Boolean(query.createdFrom || query.createdTo)
   || LISTS.some((name) => query[name].length > 0);
 export const isBrowsing = (query) => !query.text.trim() && !query.similarTo && !query.image;
+export const hasWordsAndPicture = (query) => Boolean(query.text.trim() && (query.similarTo || query.image));
 
 /** Whether both ask the same of the server. */
 export function sameQuestion(a, b) {
@@ -87,6 +93,14 @@ function dayOf(params, name) {
   const value = params.get(name);
   return isDay(value) ? value : "";
 }
+
+/** A weight in the address, if it is one. */
+function weightOf(params) {
+  const value = Number.parseFloat(params.get("textWeight") ?? "");
+  return value >= 0 && value <= 1 ? value : EVEN;
+}
+
+const weighs = (query) => hasWordsAndPicture(query) && query.textWeight !== EVEN;
 
 const given = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value));
 const hasAny = (values) => Object.keys(values).length > 0;

@@ -52,6 +52,13 @@ export const text = {
     notAnImage: "That file is not an image. JPEG, PNG and WebP work.",
   },
 
+  balance: {
+    label: "How much the words count beside the picture",
+    words: "words",
+    picture: "picture",
+    value: (percent) => `words ${percent} %, picture ${100 - percent} %`,
+  },
+
   usage: {
     ask: "Where will you use it?",
     edit: (words) => `Use: ${words}. Change`,

@@ -94,6 +94,23 @@ def test_a_picture_is_dropped_in(open_page: Open) -> None:
     expect(page.locator(".results-head h1")).to_have_text("Newest in the library")
 
 
+def test_words_and_picture_are_weighed(open_page: Open) -> None:
+    page = open_page("mara", "/?q=orchestra&similarTo=espresso-cup")
+    expect(page.locator("loupe-balance")).to_be_visible()
+    page.focus("loupe-balance input")
+    page.keyboard.press("Home")
+    expect(page).to_have_url(re.compile("textWeight=1"))
+    expect(page.locator(".card-title").first).to_have_text("Symphony orchestra playing on stage")
+    page.keyboard.press("End")
+    expect(page).to_have_url(re.compile("textWeight=0"))
+    expect(page.locator(".card-title").first).to_have_text("Espresso cup close crop")
+    page.reload()
+    expect(page.locator("loupe-balance input")).to_have_value("100")
+    page.click(".box-chips .chip-remove")
+    expect(page.locator("loupe-balance")).to_be_hidden()
+    assert "textWeight" not in page.url
+
+
 def test_a_file_that_is_no_picture_is_refused_kindly(open_page: Open) -> None:
     page = open_page("mara")
     page.set_input_files("loupe-search-box input[type=file]", LIBRARY / "manifest.jsonl")

@@ -5,7 +5,9 @@ few words are told apart badly, and a text and a query that were judged differen
 itself, whatever its language, because both sides are cut alike; so a second, uncut index would add nothing to what is
 found by equal words. What English rules miss of other languages are their endings ("Katze", "Katzen"), and those are
 reached by spelling (`Word.reach`), at a lower worth. What they would count too much are function words: a query in
-which two different ones of another language stand loses that language's.
+which two different ones of another language stand loses that language's. Of twelve German queries over ten German
+titles (`tests/unit/search/engines/test_embedded.py`), English endings and function words alone put the right title
+first for nine, with 2.8 wrong ones found per query; these rules for all twelve, with 0.1.
 
 Spelling. A word that English knows is taken as meant ("bear" never finds "beer"). Others may differ from what is
 written by one letter (eight letters and more: two), a swap of neighbours counting as one (optimal string alignment),

@@ -135,6 +135,33 @@ def test_a_misspelt_word_finds_those_spelt_nearly_so_and_the_word_itself_first(t
     assert scores("Katzen") == {7: 0.7}
 
 
+GERMAN = {
+    "Eine Katze schläft auf dem Tisch": ["die Katzen auf den Tischen"],
+    "Der Hund läuft am Strand entlang": ["Hunde am Strand"],
+    "Leuchtturm an der Küste bei Sonnenuntergang": ["Leuchttürme an Küsten"],
+    "Kinder spielen im Garten mit einem Ball": ["ein Kind im Garten"],
+    "Frisches Brot und Käse auf einem Holzbrett": ["Brote und Käse auf dem Brett"],
+    "Wanderer auf dem Gipfel eines Berges in den Alpen": ["die Berge der Alpen"],
+    "Straßenbahn in der Altstadt bei Regen": ["eine Straßenbahn bei Regen in der Stadt"],
+    "Bienen auf einer gelben Blume": ["eine Biene auf einer Blume", "gelbe Blumen"],
+    "Ein Fischerboot im Hafen von Hamburg": ["Boote im Hafen", "im Hafen von Hamburg"],
+    "Die Großmutter liest den Enkeln ein Buch vor": ["das Buch der Großmutter mit den Enkeln"],
+}
+
+
+def test_german_is_found_without_being_told_apart(tmp_path: Path) -> None:
+    KeywordIndex.build([Document(n, title=title) for n, title in enumerate(GERMAN)], tmp_path / "index")
+    index = KeywordIndex.load(tmp_path / "index")
+    scope = scope_of(range(len(GERMAN)))
+    wrong = 0
+    for right, queries in enumerate(GERMAN.values()):
+        for query in queries:
+            best, *others = index.search(scope, query, 10)
+            assert best.asset == right, query
+            wrong += len(others)
+    assert wrong <= 1
+
+
 def test_the_index_and_the_words_agree_on_what_is_near(tmp_path: Path) -> None:
     """What is found is what `matching_words` then shows."""
     texts = ["lighthouse", "lighthuose", "leghthous", "nighthouse", "lihgtohuse", "lighthousekeeper", "highthouse"]
