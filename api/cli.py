@@ -360,7 +360,9 @@ def search(
 @click.argument("images", metavar="IMAGE...", type=_PATH, nargs=-1, required=True)
 @asked_by
 @click.option("--text", default="", help="Words that count as well.")
-@click.option("--text-weight", type=float, default=0.5, show_default=True, help="What the words count, 0 to 1.")
+@click.option(
+    "--text-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="What the words count."
+)
 @click.option("--limit", type=click.IntRange(1, 200), default=10, show_default=True)
 @json_option
 @click.pass_context

@@ -65,7 +65,7 @@ def test_similar_in_the_terminal(loupe: Run) -> None:
 def test_several_pictures_and_words_in_the_terminal(loupe: Run) -> None:
     pictures = [str(LIBRARY / f"photos/{name}.jpg") for name in ("scarlet-macaw", "espresso-cup")]
     found = json.loads(loupe("similar", *pictures, "--as", "mara", "--json").stdout)
-    assert {hit["asset"]["id"] for hit in found["hits"][:4]} >= {"scarlet-macaw", "espresso-cup"}
+    assert {hit["asset"]["id"] for hit in found["hits"]} >= {"scarlet-macaw", "espresso-cup"}
     run = loupe("similar", *pictures, "--text", "orchestra", "--text-weight", "1", "--as", "mara", "--json")
     assert json.loads(run.stdout)["hits"][0]["asset"]["id"] == "symphony-orchestra"
 
@@ -125,7 +125,7 @@ def test_damage_is_found_and_mended(demo: Server, loupe: Run, tmp_path: Path) ->
         (["similar", "missing.jpg"], 2, "missing.jpg"),
         (["similar"], 2, "IMAGE"),
         (["similar", *[__file__] * 9], 2, "at most 8"),
-        (["similar", __file__, "--text-weight", "2"], 2, "textWeight"),
+        (["similar", __file__, "--text-weight", "2"], 2, "--text-weight"),
         (["grant", "Brand", "marketing=find"], 2, "marketing=find"),
         (["fly"], 2, "No such command"),
         (["serve", "--port", "99999999"], 2, "port"),

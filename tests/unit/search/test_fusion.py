@@ -61,3 +61,12 @@ def test_the_unwanted_is_pushed_away() -> None:
     order = fuse({1: {Leg.visual: 5.0}, 2: {Leg.visual: 4.0}})
     pushed = less(order, fuse({1: {Leg.visual: 5.0}}))
     assert [one.asset for one in pushed] == [2, 1]
+
+
+@given(st.floats(0, 1), log_odds, log_odds)
+def test_a_weighted_mean_lies_between_what_it_weighs(weight: float, one: float, other: float) -> None:
+    orders = [fuse({1: {Leg.visual: said}}) for said in (one, other)]
+    low, high = sorted(order[0].relevance for order in orders)
+    assert low - 1e-9 <= mean(orders, [weight, 1 - weight])[0].relevance <= min(1.0, high + 1e-9)
+    assert mean(orders, [1.0, 0.0])[0].relevance == orders[0][0].relevance
+    assert mean(orders, [0.5, 0.5]) == mean(orders)
