@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from search.embedding import Calibration, Curve, ModelId, Vectors
 from search.errors import ModelUnavailable
+from search.models import runtimes
 
 #: Pictures embedded at once. More of them fall out of the processor's cache and take longer each.
 _PICTURES: Final = 8
@@ -65,8 +66,11 @@ class OpenClipEmbedder:
 _CLIP: Final = Calibration(text_image=Curve(0.25, 100.0), image_image=Curve(0.75, 20.0), text_text=Curve(0.8, 20.0))
 
 
-def load_clip(name: str) -> OpenClipEmbedder:
-    """An open_clip model by "ARCHITECTURE/TAG" or "ARCHITECTURE/CHECKPOINT", downloaded at first use."""
+def load_clip(name: str, runtime: runtimes.Choice = "auto") -> OpenClipEmbedder:
+    """An open_clip model by "ARCHITECTURE/TAG" or "ARCHITECTURE/CHECKPOINT", downloaded at first use.
+
+    Its id is that of its float32 weights, however they run.
+    """
     import open_clip
 
     architecture, _, source = name.partition("/")
@@ -75,7 +79,9 @@ def load_clip(name: str) -> OpenClipEmbedder:
             f"There is no model {name!r}.", "`loupe model list` prints the names; ARCHITECTURE/FILE takes a checkpoint."
         )
     try:
-        model, transform = open_clip.create_model_from_pretrained(architecture, pretrained=source)
+        model, transform = open_clip.create_model_from_pretrained(
+            architecture, pretrained=source, **preprocess_of(architecture, source)
+        )
         tokenizer = open_clip.get_tokenizer(architecture)
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(
@@ -85,9 +91,27 @@ def load_clip(name: str) -> OpenClipEmbedder:
     model.eval().requires_grad_(False)
     with torch.inference_mode():
         dimension = model.encode_text(tokenizer(["a"])).shape[-1]
+    model_id = ModelId(name, _digest(model.state_dict()), str(transform), dimension)
     return OpenClipEmbedder(
-        model, transform, tokenizer, ModelId(name, _digest(model.state_dict()), str(transform), dimension), _CLIP
+        runtimes.running(model, transform, tokenizer, runtime), transform, tokenizer, model_id, _CLIP
     )
+
+
+def preprocess_of(architecture: str, tag: str) -> dict[str, Any]:
+    """What the published weights `tag` were trained with, as arguments for open_clip's `create_model_from_pretrained`.
+
+    Weights do not say how pictures must be prepared for them, and open_clip's defaults are those of OpenAI's CLIP.
+    Whoever loads published weights from a file passes these, or gets other vectors without a word: SigLIP squashes
+    pictures and centres them on 0.5, and some tags need the activation QuickGELU, about which open_clip only warns.
+    Empty where the tag is not one of the architecture's, as for a checkpoint of one's own.
+    """
+    import open_clip
+
+    known: dict[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
+    if not known:
+        return {}
+    prepared = {f"image_{name}": known.get(name) for name in ("mean", "std", "interpolation", "resize_mode")}
+    return prepared | {"force_quick_gelu": bool(known.get("quick_gelu"))}
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -5,7 +5,7 @@ import json
 import msgspec
 
 from search.embedding import Calibration, ModelId, Models
-from search.models import loupe_mini
+from search.models import loupe_mini, runtimes
 from search.models.clip import OpenClipEmbedder, load_clip
 from search.models.sentences import SentenceEmbedder
 
@@ -25,10 +25,11 @@ def known_models() -> list[Known]:
     return [ours, *(Known(f"{name}/{tag}", "open_clip, downloaded at first use") for name, tag in list_pretrained())]
 
 
-def load_models(name: str = loupe_mini.NAME) -> Models:
+def load_models(name: str = loupe_mini.NAME, runtime: runtimes.Choice = "auto") -> Models:
     """The models by the setting `model`: "loupe-mini", "ARCHITECTURE/TAG" of open_clip, or "ARCHITECTURE/CHECKPOINT".
 
-    CHECKPOINT is the path of a local file. Raises ModelUnavailable, with the remedy, when weights cannot be had.
+    CHECKPOINT is the path of a local file. `runtime` says how a model of open_clip runs; loupe-mini runs in float32,
+    since its text tower is one with that of passages. Raises ModelUnavailable, with the remedy, when weights cannot be had.
     """
     mini = loupe_mini.load()
     calibration = msgspec.convert(json.loads(loupe_mini.REPORT.read_bytes())["calibration"], Calibration)
@@ -36,7 +37,7 @@ def load_models(name: str = loupe_mini.NAME) -> Models:
         mini.text, ModelId("all-MiniLM-L6-v2", loupe_mini.TEXT[2], "256 tokens", loupe_mini.DIMENSION), calibration
     )
     if name != loupe_mini.NAME:
-        return Models(load_clip(name), text)
+        return Models(load_clip(name, runtime), text)
     seen = ModelId(name, loupe_mini.digest(), "260 pixels, bicubic, shortest", loupe_mini.DIMENSION)
     visual = OpenClipEmbedder(
         mini, loupe_mini.transform(), loupe_mini.tokenizer(mini.text), seen, calibration, text.text_space
