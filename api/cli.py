@@ -530,7 +530,7 @@ def rebuild(context: click.Context) -> None:
     from search.models.loading import load_models
 
     library = Library(Path(settings.data_dir))
-    models = compose.model_ids(load_models(settings.model))
+    models = compose.model_ids(load_models(settings.model, "float32"))  # for its name alone
     with library.writer():
         engine = library.engine(models)
         library.publish(engine, models)
@@ -546,7 +546,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     settings = _settings(context)
     from search.models.loading import load_models
 
-    models = load_models(settings.model)
+    models = load_models(settings.model, settings.runtime)
     shown = {"visual": models.visual.model_id, "text": models.text.model_id}
     if as_json:
         _emit({"settings": settings, "models": shown})

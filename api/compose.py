@@ -56,7 +56,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Opened]:
     """Open the library of the settings, its index brought up to date if nobody else is writing."""
     library = Library(Path(settings.data_dir), create=create)
     try:
-        models = load_models(settings.model)
+        models = load_models(settings.model, settings.runtime)
         engine = library.engine(model_ids(models))
         if library.stale(engine):
             _catch_up(library, engine, models)
@@ -108,7 +108,7 @@ def index(
         with library.writer():
             for name, rules in (collection_grants or {}).items():
                 grant_collection(library, name, rules)
-            models = load_models(settings.model)
+            models = load_models(settings.model, settings.runtime)
             indexer = Indexer(library, models, defaults=defaults, limits=limits(settings), workers=settings.workers)
             return indexer.run(paths, manifest, progress, stop)
     finally:

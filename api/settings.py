@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 30)] = 12
     #: The model that sees pictures: "loupe-mini", or an open_clip model such as "ViT-B-32/datacomp_xl_s13b_b90k".
     model: str = "loupe-mini"
+    #: How a model of open_clip runs: "auto" is the fastest way here that leaves its vectors as they are in float32.
+    runtime: Literal["auto", "float32", "bfloat16"] = "auto"
     #: The time zone in which embargoes end and licences expire.
     time_zone: str = "UTC"
     #: Groups whose members may find sensitive assets (besides a grant).

@@ -29,7 +29,8 @@ def load_models(name: str = loupe_mini.NAME, runtime: runtimes.Choice = "auto") 
     """The models by the setting `model`: "loupe-mini", "ARCHITECTURE/TAG" of open_clip, or "ARCHITECTURE/CHECKPOINT".
 
     CHECKPOINT is the path of a local file. `runtime` says how a model of open_clip runs; loupe-mini runs in float32,
-    since its text tower is one with that of passages. Raises ModelUnavailable, with the remedy, when weights cannot be had.
+    since its text tower is one with that of passages. Raises ModelUnavailable, with the remedy, when weights cannot be
+    had.
     """
     mini = loupe_mini.load()
     calibration = msgspec.convert(json.loads(loupe_mini.REPORT.read_bytes())["calibration"], Calibration)

@@ -102,7 +102,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(checkpoint: Path) -> Models:
-    return load_models(f"{ARCHITECTURE}/{checkpoint}")
+    return load_models(f"{ARCHITECTURE}/{checkpoint}", "float32")
 
 
 class TestOpenClip:
