@@ -23,6 +23,7 @@ lint: $(VENV)/.ready-tools
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.relevance
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.runtimes
 
 clean:
 	rm -rf $(VENV) .loupe-demo build dist *.egg-info

@@ -114,7 +114,7 @@ def of_loupe_mini(eight_bits: bool) -> Iterator[Case]:
     if eight_bits:
         for name, per_channel in (("8 bits a channel", True), ("8 bits", False)):
             hidden = quantised(Hidden(model.text), tokens[:4], {0: "n", 1: "l"}, per_channel=per_channel)
-            reading[name] = lambda ids, hidden=hidden: _mean(hidden(ids), ids)
+            reading[name] = _pooled(hidden)
     one = tokens[:1, : int((tokens[0] != 0).sum())]
     yield Case(
         "loupe-mini, trained", f"{BATCH} pictures", {k: w.encode_image for k, w in ways.items()}, pixels[:8], pixels
@@ -134,9 +134,12 @@ class Hidden(nn.Module):
         return states
 
 
-def _mean(states: Tensor, ids: Tensor) -> Tensor:
-    kept = (ids != 0).unsqueeze(-1)
-    return (states * kept).sum(dim=1) / kept.sum(dim=1)
+def _pooled(hidden: Tower) -> Tower:
+    def mean(ids: Tensor) -> Tensor:
+        kept = (ids != 0).unsqueeze(-1)
+        return (hidden(ids) * kept).sum(dim=1) / kept.sum(dim=1)
+
+    return mean
 
 
 def photographs(transform: Callable[[Image.Image], Tensor]) -> Tensor:
@@ -183,7 +186,7 @@ def measure(case: Case, rounds: int) -> Iterator[Row]:
     medians = {name: statistics.median(each[1:]) for name, each in taken.items()}
     reference: Tensor | None = None
     for name, tower in case.ways.items():
-        parts = [functional.normalize(tower(part), dim=-1) for part in case.compared.split(BATCH)]
+        parts = [functional.normalize(tower(part), dim=-1) for part in torch.split(case.compared, BATCH)]
         vectors = torch.cat(parts)
         reference = vectors if reference is None else reference
         cosines = (vectors.double() * reference.double()).sum(dim=-1)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -40,10 +41,24 @@ class OpenClipEmbedder:
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         parts = [self._tokenizer(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)]
-        return self._vectors(self._model.encode_text, parts)
+        return self._joined([_encoded(self._model.encode_text, part) for part in parts])
 
     def embed_images(self, images: Iterable[Image.Image]) -> Vectors:
-        return self._vectors(self._model.encode_image, self._batches(images))
+        """One vector per picture. The model runs in a thread of its own while the next batch is prepared.
+
+        OpenMP counts its threads per thread that calls it, for torch and FAISS alike, and the main thread is held to
+        one for FAISS's sake; a new thread has all processors.
+        """
+        parts: list[Vectors] = []
+        with ThreadPoolExecutor(1, "embed-images") as pool:
+            under_way: Future[Vectors] | None = None
+            for batch in self._batches(images):
+                if under_way:
+                    parts.append(under_way.result())
+                under_way = pool.submit(_encoded, self._model.encode_image, batch)
+            if under_way:
+                parts.append(under_way.result())
+        return self._joined(parts)
 
     def _batches(self, images: Iterable[Image.Image]) -> Iterable[Tensor]:
         batch: list[Tensor] = []
@@ -55,10 +70,15 @@ class OpenClipEmbedder:
         if batch:
             yield torch.stack(batch)
 
-    def _vectors(self, encode: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> Vectors:
-        with torch.inference_mode():
-            parts = [functional.normalize(encode(batch).float(), dim=-1).numpy() for batch in batches]
+    def _joined(self, parts: Sequence[Vectors]) -> Vectors:
         return np.concatenate(parts) if parts else np.zeros((0, self.model_id.dimension), np.float32)
+
+
+def _encoded(encode: Callable[[Tensor], Tensor], batch: Tensor) -> Vectors:
+    """Unit vectors float32 [n, d]."""
+    with torch.inference_mode():  # holds for the thread it is entered in
+        vectors: Vectors = functional.normalize(encode(batch).float(), dim=-1).numpy()
+    return vectors
 
 
 #: CLIP's cosines lie close together; its published temperature of 100 (Radford et al. 2021) gives the slope. Where

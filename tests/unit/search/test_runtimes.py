@@ -1,12 +1,14 @@
 """Runtimes: vectors are those of float32 in open_clip's own calls, whatever is cut, converted or chosen."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import open_clip
 import pytest
@@ -186,6 +188,40 @@ class TestChoice:
         once, again = ([one.tobytes() for one in patterns()] for _ in range(2))
         assert once == again
         assert len(set(once)) == 4
+
+
+class TestEmbedding:
+    def test_pictures_have_every_processor(self) -> None:
+        """Held to one thread for FAISS, the main thread leaves the model to one that is not."""
+
+        class Counting(Running):
+            def encode_image(self, pixels: Tensor) -> Tensor:
+                counts.append(torch.get_num_threads())
+                return super().encode_image(pixels)
+
+        counts: list[int] = []
+        faiss.omp_set_num_threads(1)
+        embedder = of(Counting(clip(), "float32"))
+        assert embedder.embed_images(list(patterns()) * 5).shape == (20, 64)
+        with ThreadPoolExecutor(1) as pool:
+            assert counts == 3 * [pool.submit(torch.get_num_threads).result()]
+
+    def test_what_goes_wrong_with_a_picture_is_raised(self) -> None:
+        def pictures() -> Iterator[Image.Image]:
+            yield from list(patterns()) * 3
+            raise OSError("torn")
+
+        with pytest.raises(OSError, match="torn"):
+            of(Running(clip(), "float32")).embed_images(pictures())
+
+    def test_what_goes_wrong_in_the_model_is_raised(self) -> None:
+        with pytest.raises(RuntimeError):
+            of(Running(clip(), "float32"), PreprocessCfg(size=64)).embed_images(patterns())
+
+
+def of(model: Running, cfg: PreprocessCfg | None = None) -> OpenClipEmbedder:
+    tokenizer = open_clip.SimpleTokenizer(context_length=77)
+    return OpenClipEmbedder(model, transform(cfg), tokenizer, ModelId(ARCHITECTURE, "0", "", 64), CALIBRATION)
 
 
 class TestLoading:
