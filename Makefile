@@ -20,8 +20,9 @@ lint: $(VENV)/.ready-tools
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready-tools
 	$(BIN)/python -m benchmarks.relevance
+	$(BIN)/python -m benchmarks.fusion
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.runtimes
 
@@ -36,5 +37,5 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.ready-tools: $(VENV)/.ready
-	@$(INSTALL) --editable ".[lint,test]"
+	@$(INSTALL) --editable ".[bench,lint,test]"
 	@touch $@

@@ -65,7 +65,7 @@ def page() -> bytes:
 
 
 def create_app(
-    searcher: Searcher,
+    searcher: Callable[[], Searcher],
     tokens: Tokens,
     *,
     people: Sequence[Person],
@@ -74,7 +74,10 @@ def create_app(
     max_upload: int,
     allowed_hosts: Sequence[str] = (),
 ) -> Litestar:
-    """The application over a searcher. `people` (none: tokens only) and `allowed_hosts` belong to the local sign-in."""
+    """The application over what `searcher` gives when a request begins.
+
+    `people` (none: tokens only) and `allowed_hosts` belong to the local sign-in.
+    """
 
     def principal(request: Request[Any, Any, Any]) -> Principal:
         return tokens.principal_of(request)
@@ -102,7 +105,7 @@ def create_app(
         ],
         dependencies={
             "principal": Provide(principal, sync_to_thread=False),
-            "searcher": Provide(lambda: searcher, sync_to_thread=False),
+            "searcher": Provide(searcher, sync_to_thread=False),
         },
         state=State(
             {

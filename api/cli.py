@@ -215,9 +215,31 @@ def index(
     if not paths and manifest is None:
         raise click.UsageError("Name a folder or file to index, or a --manifest.")
     settings = _settings(context)
-    stop = Event()
     _console.print("Loading the model …")
     from api import compose
+
+    with _stoppable() as stop, _progress_bar("Indexing", as_json) as step:
+        summary = compose.index(
+            settings,
+            paths or (manifest.parent,) if manifest else paths,
+            manifest,
+            collection=collection or "",
+            progress=step,
+            stop=stop,
+        )
+    if as_json:
+        for file in summary.set_aside:
+            _emit({"event": "setAside", "path": file.path, "code": file.code, "reason": file.reason})
+        _emit({"event": "done"} | {k: v for k, v in msgspec.to_builtins(summary).items() if k != "set_aside"})
+    else:
+        _tell_summary(summary)
+    context.exit(FAILED if summary.interrupted else DONE if summary.clean else SET_ASIDE)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Event]:
+    """Ctrl-C sets the event, so that work ends whole; a second one stops at once."""
+    stop = Event()
 
     def asked_to_stop(*_: object) -> None:
         _console.print("\nStopping after the files in hand (Ctrl-C again to stop at once) …")
@@ -226,24 +248,9 @@ def index(
 
     before = signal.signal(signal.SIGINT, asked_to_stop)
     try:
-        with _progress_bar("Indexing", as_json) as step:
-            summary = compose.index(
-                settings,
-                paths or (manifest.parent,) if manifest else paths,
-                manifest,
-                collection=collection or "",
-                progress=step,
-                stop=stop,
-            )
+        yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-    if as_json:
-        for file in summary.set_aside:
-            _emit({"event": "setAside", "path": file.path, "code": file.code, "reason": file.reason})
-        _emit({"event": "done"} | {k: v for k, v in msgspec.to_builtins(summary).items() if k != "set_aside"})
-    else:
-        _tell_summary(summary)
-    context.exit(FAILED if summary.interrupted else DONE if summary.clean else SET_ASIDE)
 
 
 @contextmanager
@@ -527,10 +534,9 @@ def rebuild(context: click.Context) -> None:
     _must_exist(settings)
     from api import compose
     from search.library import Library
-    from search.models.loading import load_models
 
     library = Library(Path(settings.data_dir))
-    models = compose.model_ids(load_models(settings.model, "float32"))  # for its name alone
+    models = compose.model_ids(compose.models_of(msgspec.structs.replace(settings, runtime="float32"), library))
     with library.writer():
         engine = library.engine(models)
         library.publish(engine, models)
@@ -542,19 +548,37 @@ def rebuild(context: click.Context) -> None:
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Print the settings in force and which models run here, with their checksums."""
+    """Print the settings in force, and of every model on this machine where it came from and what it learned from."""
     settings = _settings(context)
-    from search.models.loading import load_models
+    from search.models.listing import provenance
 
-    models = load_models(settings.model, settings.runtime)
-    shown = {"visual": models.visual.model_id, "text": models.text.model_id}
+    used = settings.model or _chosen_model(settings)
+    parts = list(provenance(used, configuration.models_directory(settings)))
     if as_json:
-        _emit({"settings": settings, "models": shown})
+        _emit({"settings": settings, "model": used, "models": parts})
         return
     for name, value in msgspec.to_builtins(settings).items():
         _out.print(f"{name:18} {escape(str(value))}")
-    for use, model in shown.items():
-        _out.print(f"{use + ' model':18} {escape(str(msgspec.to_builtins(model)))}", soft_wrap=True)
+    _out.print(f"\n[bold]In use: {escape(used)}[/bold]")
+    for part in parts:
+        _out.print(f"\n[bold]{escape(part.name)}[/bold]  {escape(part.use)}", soft_wrap=True)
+        for name in ("source", "licence", "sha256", "training_data"):
+            _out.print(f"  {name.replace('_', ' '):14} {escape(getattr(part, name))}", soft_wrap=True)
+
+
+def _chosen_model(settings: Settings) -> str:
+    """The name of the library's model, also where there is no library yet."""
+    from search.library import Library
+    from search.models import loupe_mini
+
+    try:
+        library = Library(Path(settings.data_dir))
+    except BadSettings:
+        return loupe_mini.NAME
+    try:
+        return library.model() or loupe_mini.NAME
+    finally:
+        library.close()
 
 
 @cli.group()
@@ -563,16 +587,132 @@ def model() -> None:
 
 
 @model.command("list")
+@click.option("--all", "every", is_flag=True, help="Every model of open_clip, not only a choice.")
+@data_dir
 @json_option
-def model_list(as_json: bool) -> None:
-    """List the models that can be named in the setting `model`."""
-    from search.models.loading import known_models
+@click.pass_context
+def model_list(context: click.Context, every: bool, as_json: bool) -> None:
+    """List the models that can be used here, and a choice of those that can be pulled.
 
-    for known in known_models():
+    \b
+    Examples:
+      loupe model list
+      loupe model list --all --json | grep SigLIP
+    """
+    settings = _settings(context)
+    from search.models.listing import listed
+
+    table = Table("model", "state", "size", "licence", "about", box=None, padding=(0, 2, 0, 0))
+    for one in listed(configuration.models_directory(settings), every=every):
         if as_json:
-            _emit(known)
+            _emit(one)
         else:
-            _out.print(f"{known.name:44} {known.about}", soft_wrap=True)
+            size = f"{one.byte_size / 1e6:,.0f} MB" if one.byte_size else ""
+            table.add_row(one.name, one.state, size, one.licence, one.about)
+    if not as_json:
+        _out.print(table)
+
+
+@model.command("pull")
+@click.argument("name")
+@click.option("--revision", help="A commit, tag or branch of the model's repository. [default: as pulled before]")
+@click.option("--sha256", help="The checksum that the weights file must have.")
+@data_dir
+@json_option
+@click.pass_context
+def model_pull(context: click.Context, name: str, revision: str | None, sha256: str | None, as_json: bool) -> None:
+    """Fetch a model of open_clip, once. Interrupted, it goes on where it was; what is there is verified.
+
+    \b
+    Examples:
+      loupe model pull ViT-B-32/datacomp_xl_s13b_b90k
+      loupe model pull ViT-B-16-SigLIP2-256/webli --revision 3f3c1e9
+      HF_ENDPOINT=https://mirror.example loupe model pull ViT-B-32/openai
+    """
+    settings = _settings(context)
+    from search.models.store import ModelStore
+
+    pulled = ModelStore(configuration.models_directory(settings)).pull(name, revision, sha256)
+    if as_json:
+        _emit(pulled)
+    else:
+        _console.print(
+            f"{pulled.name} is here: revision {pulled.revision}, sha256 {pulled.sha256}, licence {pulled.licence}.",
+            soft_wrap=True,
+        )
+
+
+@model.command("use")
+@click.argument("name")
+@data_dir
+@json_option
+@click.pass_context
+def model_use(context: click.Context, name: str, as_json: bool) -> None:
+    """Move the library to another model. Searches go on with the old one until all is embedded anew.
+
+    Stopped, it goes on where it was; indexing may go on meanwhile; a running server moves over by itself.
+
+    \b
+    Examples:
+      loupe model use ViT-B-32/datacomp_xl_s13b_b90k     (pulled before)
+      loupe model use ViT-B-32/weights/our-own.pt        a checkpoint of that architecture
+      loupe model use loupe-mini                         back; what was embedded before is still there
+    """
+    settings = _settings(context)
+    _must_exist(settings)
+    from api import compose
+
+    with _stoppable() as stop, _progress_bar("Embedding", as_json) as step:
+        done = compose.use_model(settings, name, step, stop)
+    for file in done.set_aside:
+        _console.print(f"[yellow]Not embedded:[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
+    if as_json:
+        _emit(done)
+    elif done.interrupted:
+        _console.print(f"Stopped after {done.embedded} assets; the same command goes on.")
+    else:
+        _console.print(f"Searches are answered with {escape(name)} now; {done.embedded} assets were embedded.")
+    context.exit(FAILED if done.interrupted else SET_ASIDE if done.set_aside else DONE)
+
+
+@model.command("train")
+@click.option("--from", "source", type=click.Choice(["approved"]), required=True, help="What to learn from.")
+@click.option("--collection", "collections", multiple=True, help="Learn from this collection only; may be repeated.")
+@click.option("--name", default="own", show_default=True, help="What to call it: it is used as loupe-mini+NAME.")
+@data_dir
+@json_option
+@click.pass_context
+def model_train(context: click.Context, source: str, collections: tuple[str, ...], name: str, as_json: bool) -> None:
+    """Teach loupe-mini your own words: product names, places, people's names for things.
+
+    It learns from pictures whose status is approved and from what is said of them, on this machine, in minutes. A fifth
+    of them is left out to measure on. Drafts, and what lies outside the chosen collections, are never looked at.
+
+    \b
+    Examples:
+      loupe model train --from approved --name acme
+      loupe model train --from approved --collection Products --name products-2026
+      loupe model use loupe-mini+acme                     then search with it
+    """
+    settings = _settings(context)
+    _must_exist(settings)
+    from api import compose
+
+    with _stoppable() as stop, _progress_bar(f"Learning from {source}", as_json) as step:
+        trained = compose.train_model(settings, name, collections, step, stop)
+    if trained is None:
+        _console.print("Stopped; nothing was changed.")
+        context.exit(FAILED)
+    if as_json:
+        _emit(trained)
+        return
+    table = Table(title=f"{trained.left_out} pictures left out, asked for by {trained.after.names} names")
+    for heading in ("", "among the first five", "mean reciprocal rank"):
+        table.add_column(heading)
+    for when, found in (("before", trained.before), ("after", trained.after)):
+        table.add_row(when, f"{found.hit_at_5:.0%}", f"{found.mrr:.2f}")
+    _out.print(table)
+    _console.print(f"Learned from {trained.learned_from} assets. Use it: loupe model use {trained.name}")
 
 
 def main() -> None:

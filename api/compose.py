@@ -1,5 +1,6 @@
 """Puts the parts together: settings in, a library with models, an engine and a searcher out. Slow to import (torch)."""
 
+import logging
 import os
 import socket
 
@@ -9,7 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from typing import Final
 
 import msgspec
@@ -19,20 +20,28 @@ from PIL import Image
 
 from api.app import create_app
 from api.auth import Person, Tokens, check_sign_in, read_people
-from api.settings import Settings
-from indexer import facts
+from api.settings import Settings, models_directory
+from indexer import approved, facts
 from indexer.manifest import parse_grant
 from indexer.media import Decoder, Limits
 from indexer.pipeline import Indexer, Progress, Summary
+from indexer.reembedding import Reembedded, Reembedder
 from search import policy
 from search.embedding import Models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
-from search.errors import BadSettings, LibraryBusy
+from search.errors import BadSettings, LibraryBusy, LoupeError
 from search.library import Library
+from search.models import adapting, loupe_mini
+from search.models.adapting import Trained
 from search.models.loading import load_models
 from search.searcher import Searcher
 from search.types import ResourceKind
+
+_log = logging.getLogger(__name__)
+
+#: How often a server looks whether its library moved to another model.
+_LOOK_SECONDS: Final = 2.0
 
 #: Names under which a browser reaches a loopback server. Any other is another site's name made to point here.
 _LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -51,20 +60,34 @@ def model_ids(models: Models) -> dict[Space, str]:
     return {Space.visual: str(models.visual.model_id), Space.text: str(models.text.model_id)}
 
 
+def model_name(settings: Settings, library: Library) -> str:
+    """The model that a library is searched with."""
+    return settings.model or library.model() or loupe_mini.NAME
+
+
+def models_of(settings: Settings, library: Library) -> Models:
+    """Load them. Raises ModelUnavailable."""
+    return load_models(model_name(settings, library), models_directory(settings), settings.runtime)
+
+
 @contextmanager
 def opened(settings: Settings, *, create: bool = False) -> Iterator[Opened]:
     """Open the library of the settings, its index brought up to date if nobody else is writing."""
     library = Library(Path(settings.data_dir), create=create)
     try:
-        models = load_models(settings.model, settings.runtime)
-        engine = library.engine(model_ids(models))
-        if library.stale(engine):
-            _catch_up(library, engine, models)
-        gate = policy.Settings(settings.time_zone, frozenset(settings.sensitive_groups))
-        searcher = Searcher(library.catalog, engine, models, library.renditions, gate)
-        yield Opened(library, models, engine, searcher)
+        yield _read_by(settings, library)
     finally:
         library.close()
+
+
+def _read_by(settings: Settings, library: Library) -> Opened:
+    models = models_of(settings, library)
+    engine = library.engine(model_ids(models))
+    if library.stale(engine):
+        _catch_up(library, engine, models)
+    gate = policy.Settings(settings.time_zone, frozenset(settings.sensitive_groups))
+    searcher = Searcher(library.catalog, engine, models, library.renditions, gate)
+    return Opened(library, models, engine, searcher)
 
 
 def _catch_up(library: Library, engine: EmbeddedEngine, models: Models) -> None:
@@ -108,9 +131,52 @@ def index(
         with library.writer():
             for name, rules in (collection_grants or {}).items():
                 grant_collection(library, name, rules)
-            models = load_models(settings.model, settings.runtime)
+            models = models_of(settings, library)
             indexer = Indexer(library, models, defaults=defaults, limits=limits(settings), workers=settings.workers)
             return indexer.run(paths, manifest, progress, stop)
+    finally:
+        library.close()
+
+
+def use_model(
+    settings: Settings, name: str, progress: Callable[[Progress], None] = lambda _: None, stop: Event | None = None
+) -> Reembedded:
+    """Embed the library with another model and move it over. Raises ModelUnavailable, BadSettings."""
+    if settings.model:
+        raise BadSettings(
+            f"The setting `model` names {settings.model}, which goes before what is chosen here.",
+            "Take it out of loupe.toml or LOUPE_MODEL.",
+        )
+    library = Library(Path(settings.data_dir))
+    try:
+        models = load_models(name, models_directory(settings), settings.runtime)
+        return Reembedder(library, models, limits(settings)).run(name, progress, stop)
+    finally:
+        library.close()
+
+
+def train_model(
+    settings: Settings,
+    name: str,
+    collections: Sequence[str],
+    progress: Callable[[Progress], None] = lambda _: None,
+    stop: Event | None = None,
+) -> Trained | None:
+    """Fit loupe-mini to what is approved in the collections (none: in all); None if stopped. Raises BadQuery."""
+    stop = stop or Event()
+    whole = adapting.full_name(name)
+    library = Library(Path(settings.data_dir))
+    try:
+        mini = loupe_mini.load()
+        assets = approved.approved(library, collections)
+        seen = list(approved.examples(library, mini, assets, progress, stop))
+        if stop.is_set():
+            return None
+        made = adapting.adapt(mini, seen, lambda done, total: progress(Progress(done, total, "learning")))
+        parent = f"{loupe_mini.NAME} {loupe_mini.digest()}"
+        return adapting.save(
+            models_directory(settings), whole, mini, parent, collections, approved.digest(assets), made
+        )
     finally:
         library.close()
 
@@ -137,12 +203,47 @@ class ImageReader:
         self._decoder.close()
 
 
-def application(settings: Settings, opened: Opened, read_image: ImageReader) -> Litestar:
+class Following:
+    """A library as it is served: moves on to another model when the library does, between two requests."""
+
+    def __init__(self, settings: Settings, first: Opened) -> None:
+        self._settings = settings
+        self._name = model_name(settings, first.library)
+        self._stop = Event()
+        self._thread = Thread(target=self._follow, name="follow-model", daemon=True)
+        self.now = first
+
+    def __enter__(self) -> "Following":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def searcher(self) -> Searcher:
+        """What answers requests that begin now."""
+        return self.now.searcher
+
+    def _follow(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            name = model_name(self._settings, self.now.library)
+            if name != self._name:
+                self._name = name  # whatever comes of it, it is not tried again
+                try:
+                    self.now = _read_by(self._settings, self.now.library)
+                    _log.info("Searches are answered with the model %s now.", name)
+                except LoupeError as error:
+                    _log.error("The model %s is not used; the one before goes on answering: %s", name, error)
+
+
+def application(settings: Settings, following: Following, read_image: ImageReader) -> Litestar:
     """The web application over an opened library."""
+    opened = following.now
     local = settings.sign_in == "local"
     people: tuple[Person, ...] = read_people(opened.library.directory) if local else ()
     return create_app(
-        opened.searcher,
+        following.searcher,
         Tokens(opened.library.secret()),
         people=people,
         read_image=read_image,
@@ -158,11 +259,12 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
     with _bound(settings) as place, opened(settings) as library:
         reader = ImageReader(settings, library.library.directory)
         try:
-            app = application(settings, library, reader)
             # The first encoding pays for lazy set-up in the model's libraries; a person should not.
-            library.models.text.embed_texts(["ready"])
-            config = uvicorn.Config(app, log_level="warning", access_log=False)
-            _Server(config, ready).run(sockets=[place])
+            library.models.read("ready")
+            with Following(settings, library) as following:
+                app = application(settings, following, reader)
+                config = uvicorn.Config(app, log_level="warning", access_log=False)
+                _Server(config, ready).run(sockets=[place])
         finally:
             reader.close()
 

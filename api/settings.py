@@ -29,8 +29,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sign_in: Literal["local", "token"] = "local"
     #: How long a sign-in lasts, in hours.
     session_hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 30)] = 12
-    #: The model that sees pictures: "loupe-mini", or an open_clip model such as "ViT-B-32/datacomp_xl_s13b_b90k".
-    model: str = "loupe-mini"
+    #: The model that sees pictures, such as "ViT-B-32/datacomp_xl_s13b_b90k"; when empty, the one that
+    #: `loupe model use` chose, and "loupe-mini" before.
+    model: str = ""
+    #: Where pulled and trained models are kept; in the data directory when empty.
+    models_dir: str = ""
     #: How a model of open_clip runs: "auto" is the fastest way here that leaves its vectors as they are in float32.
     runtime: Literal["auto", "float32", "bfloat16"] = "auto"
     #: The time zone in which embargoes end and licences expire.
@@ -102,3 +105,8 @@ def _checked(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise BadSettings(f"{where}: {error}.", "README.md says what each setting takes.") from error
     return {name: getattr(whole, name) for name in plain}
+
+
+def models_directory(settings: Settings) -> Path:
+    """Where pulled and trained models are kept."""
+    return Path(settings.models_dir).expanduser() if settings.models_dir else Path(settings.data_dir) / "models"

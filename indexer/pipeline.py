@@ -263,7 +263,7 @@ class Indexer:
     def _decoded(self, job: _Job, content_hash: str, decoded: Decoded) -> _Prepared:
         """An asset from its decoded bytes and all that is said of it."""
         embedded = embedded_metadata(decoded.embedded)
-        frames = {_frame_key(content_hash, frame): frame for frame in decoded.frames}
+        frames = {frame_key(content_hash, frame): frame for frame in decoded.frames}
         pictures = [
             Segment(0, 0, frame.kind, key, start=frame.start, end=frame.end, page=frame.page)
             for key, frame in frames.items()
@@ -393,7 +393,7 @@ def _below(path: Path, root: Path) -> bool:
     return path == root or path.is_relative_to(root)
 
 
-def _frame_key(content_hash: str, frame: Frame) -> str:
+def frame_key(content_hash: str, frame: Frame) -> str:
     if frame.kind is SegmentKind.keyframe:
         return f"{content_hash}#t={frame.start or 0:.3f}"
     return f"{content_hash}#page={frame.page}" if frame.kind is SegmentKind.page else content_hash

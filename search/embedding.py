@@ -5,7 +5,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -14,6 +14,9 @@ from PIL import Image
 
 Vectors = NDArray[np.float32]
 """Unit vectors, float32 [n, d]."""
+
+Vector = NDArray[np.float32]
+"""One unit vector, float32 [d]."""
 
 
 class ModelId(msgspec.Struct, frozen=True):
@@ -43,25 +46,51 @@ class Curve(msgspec.Struct, frozen=True):
         return self.slope * (cosine - self.midpoint)
 
 
-class Calibration(msgspec.Struct, frozen=True):
-    """The curve of each pairing a model is asked for."""
+class Standard(msgspec.Struct, frozen=True):
+    """How to judge the cosines of one query: against those that it has with a fixed background.
+
+    Cosines lie higher for one query than for another, whatever is looked through, and a nonsense query is a little
+    like everything. So a cosine counts by how many standard deviations it lies above the mean of what the same query
+    has with things that are nobody's answer (the Z-norm of speaker verification: Auckenthaler, Carey, Lloyd-Thomas
+    2000). The background comes with the model and never from the library, through which hidden assets would show.
+
+    `curve` is over standard deviations, `background` unit vectors, float32 [n, d], n at least 2.
+    """
+
+    curve: Curve
+    background: Vectors
+
+    def of(self, query: Vector) -> Curve:
+        """The curve over the cosines of this query, float32 [d]."""
+        cosines = self.background @ query
+        mean, deviation = float(cosines.mean()), float(cosines.std()) + _LEAST
+        return Curve(mean + deviation * self.curve.midpoint, self.curve.slope / deviation)
+
+
+class Curves(msgspec.Struct, frozen=True):
+    """The curves that training measures, over standard deviations, and that other models are judged by as well."""
 
     text_image: Curve
     image_image: Curve
     text_text: Curve
 
 
+#: Keeps a query that is equally like everything from making every cosine telling.
+_LEAST: Final = 1e-3
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """The standard of each pairing that a model is asked for."""
+
+    text_image: Standard
+    image_image: Standard
+
+
 class TextEmbedder(Protocol):
-    """What makes vectors of texts. `text_space` names the text tower: texts of equal spaces have equal vectors."""
+    """What makes vectors of texts."""
 
     @property
     def model_id(self) -> ModelId: ...
-
-    @property
-    def text_space(self) -> str: ...
-
-    @property
-    def calibration(self) -> Calibration: ...
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """One vector per text, in order, float32 [n, d]; [0, d] for none."""
@@ -71,13 +100,27 @@ class TextEmbedder(Protocol):
 class Embedder(TextEmbedder, Protocol):
     """What makes vectors of pictures as well, in one space with those of texts."""
 
+    @property
+    def calibration(self) -> Calibration: ...
+
     def embed_images(self, images: Iterable[Image.Image]) -> Vectors:
         """One vector per RGB picture, in order, float32 [n, d]; [0, d] for none. Pictures are drawn as needed."""
         ...
+
+
+class Reader(TextEmbedder, Protocol):
+    """What reads passages and descriptions, and the queries for them."""
+
+    @property
+    def standard(self) -> Standard: ...
 
 
 class Models(msgspec.Struct, frozen=True):
     """The two models of a library: one that sees, one that reads."""
 
     visual: Embedder
-    text: TextEmbedder
+    text: Reader
+
+    def read(self, text: str) -> tuple[Vector, Vector]:
+        """What `text` is among pictures and among words, float32 [d] each."""
+        return self.visual.embed_texts([text])[0], self.text.embed_texts([text])[0]

@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from search.embedding import Vector
 from search.policy import Scope
-
-Vector = NDArray[np.float32]
-"""One unit vector, float32 [d]."""
 
 
 class Space(StrEnum):

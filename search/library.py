@@ -5,6 +5,7 @@ DATA_DIR/catalog.sqlite     the truth
         /generations/       what engines derived, numbered
         /writer.lock        held while a process writes
         /secret             signs the tokens of this library
+        /model              the name of the model in use, once one was chosen
 """
 
 import fcntl
@@ -13,6 +14,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from search.catalog import Catalog
 from search.corpus import read_corpus
@@ -20,6 +22,8 @@ from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
 from search.errors import BadSettings, LibraryBusy
 from search.renditions import RenditionStore
+
+_MODEL: Final = "model"
 
 
 class Library:
@@ -55,6 +59,22 @@ class Library:
     def stale(self, engine: EmbeddedEngine) -> bool:
         """Whether assets changed since the engine's generation was made."""
         return engine.head < self.catalog.head()
+
+    def model(self) -> str:
+        """The name of the model in use; empty until one was chosen."""
+        try:
+            return (self.directory / _MODEL).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+
+    def use(self, model: str) -> None:
+        """Have this model used from now on. Call with the writer's lock held, once a generation of it is published."""
+        aside = self.directory / f"{_MODEL}.new"
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(f"{model}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.directory / _MODEL)
 
     @contextmanager
     def writer(self) -> Iterator[None]:

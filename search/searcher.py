@@ -22,8 +22,8 @@ from search import policy
 from search.catalog import Catalog
 from search.columns import FACETS, Columns
 from search.corpus import metadata_document
-from search.embedding import Curve, Models
-from search.engine import Engine, Match, Space, Vector
+from search.embedding import Models, Standard, Vector
+from search.engine import Engine, Match, Space
 from search.errors import NotCleared, NotFound
 from search.fusion import Ranked, fuse, less, mean
 from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, created_days, understand
@@ -159,6 +159,14 @@ class Searcher:
             not_cleared=_not_cleared(filtered) if query.usage else NotClearedCount(),
             next_cursor=query.cursor(offset) if offset < len(order) else None,
         )
+
+    def evidence(self, principal: Principal, text: str) -> Iterator[tuple[Leg, Match, float]]:
+        """What each leg says of every asset that the person may find and that it has anything to say of."""
+        _, scope = self._scope(principal, None)
+        want = self._text_want(text, scope, len(scope))
+        for asset, by_leg in want.matches.items():
+            for leg, match in by_leg.items():
+                yield leg, match, want.evidence[asset][leg]
 
     def suggest(self, principal: Principal, text: str, limit: int = 8) -> list[Suggestion]:
         """Keywords and titles of what the person may find, in which a word begins with `text`."""
@@ -296,23 +304,22 @@ class Searcher:
                 yield self._similar_want(asset, visible, scope, depth)
 
     def _text_want(self, text: str, scope: policy.Scope, depth: int) -> _Want:
-        visual, words = self._models.visual, self._models.text
-        for_words = words.embed_texts([text])[0]
-        for_pictures = for_words if visual.text_space == words.text_space else visual.embed_texts([text])[0]
+        for_pictures, for_words = self._models.read(text)
         keywords = _Reading(Leg.keyword, lambda among, n: self._engine.keywords(among, text, n), lambda share: share)
         return _Want(
             scope,
             depth,
             [
-                self._near(Leg.visual, for_pictures, visual.calibration.text_image),
-                self._near(Leg.passage, for_words, words.calibration.text_text),
+                self._near(Leg.visual, for_pictures, self._models.visual.calibration.text_image),
+                self._near(Leg.passage, for_words, self._models.text.standard),
                 keywords,
             ],
         )
 
-    def _near(self, leg: Leg, vector: Vector, curve: Curve) -> _Reading:
+    def _near(self, leg: Leg, vector: Vector, standard: Standard) -> _Reading:
         space = Space.visual if leg is Leg.visual else Space.text
-        return _Reading(leg, lambda among, n: self._engine.nearest(among, space, vector, n), curve.evidence)
+        evidence = standard.of(vector).evidence
+        return _Reading(leg, lambda among, n: self._engine.nearest(among, space, vector, n), evidence)
 
     def _similar_want(self, asset: Asset, visible: policy.Scope, scope: policy.Scope, depth: int) -> _Want:
         """More like an asset: its pictures, or, for what has none, its words."""
@@ -321,7 +328,7 @@ class Searcher:
         if len(pictures):
             return self._like_picture(_summary(pictures), scope, depth)
         if len(words):
-            near = self._near(Leg.passage, _summary(words), self._models.text.calibration.text_text)
+            near = self._near(Leg.passage, _summary(words), self._models.text.standard)
             return _Want(scope, depth, [near])
         return _Want(scope, depth, [])
 

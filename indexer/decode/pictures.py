@@ -109,7 +109,7 @@ def _upright(image: Image.Image, at_least: int) -> Image.Image:
     image.draft("RGB", (at_least, at_least))  # a JPEG is decoded at half, a quarter or an eighth where that is enough
     image.load()
     profile = image.info.get("icc_profile")
-    image = _flat(ImageOps.exif_transpose(_within(image, 2 * at_least)))
+    image = flat(ImageOps.exif_transpose(_within(image, 2 * at_least)))
     if profile:
         image = _in_srgb(image, profile)
     return image.convert("RGB")
@@ -127,7 +127,7 @@ def _within(image: Image.Image, size: int) -> Image.Image:
     return smaller
 
 
-def _flat(image: Image.Image) -> Image.Image:
+def flat(image: Image.Image) -> Image.Image:
     """Without transparency (laid on white) and with 8 bits a channel."""
     if image.mode in _DEEP:
         levels = np.asarray(image, np.float32)

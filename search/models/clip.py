@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from search.embedding import Calibration, Curve, ModelId, Vectors
+from search.embedding import Calibration, Curves, ModelId, Standard, Vectors
 from search.errors import ModelUnavailable
-from search.models import runtimes
+from search.models import background, runtimes
+from search.models.store import ModelStore
 
 #: Pictures embedded at once. More of them fall out of the processor's cache and take longer each.
 _PICTURES: Final = 8
@@ -30,14 +32,12 @@ class OpenClipEmbedder:
         tokenizer: Callable[[Sequence[str]], Tensor],
         model_id: ModelId,
         calibration: Calibration,
-        text_space: str = "",
     ) -> None:
         self._model = model
         self._transform = transform
         self._tokenizer = tokenizer
         self.model_id = model_id
         self.calibration = calibration
-        self.text_space = text_space or str(model_id)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         parts = [self._tokenizer(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)]
@@ -81,40 +81,42 @@ def _encoded(encode: Callable[[Tensor], Tensor], batch: Tensor) -> Vectors:
     return vectors
 
 
-#: CLIP's cosines lie close together; its published temperature of 100 (Radford et al. 2021) gives the slope. Where
-#: the middle is has not been measured here: no such weights can be had without a hub.
-_CLIP: Final = Calibration(text_image=Curve(0.25, 100.0), image_image=Curve(0.75, 20.0), text_text=Curve(0.8, 20.0))
+def load_clip(name: str, curves: Curves, store: ModelStore, runtime: runtimes.Choice = "auto") -> OpenClipEmbedder:
+    """An open_clip model by "ARCHITECTURE/TAG", from the store, or by "ARCHITECTURE/FILE". Nothing is downloaded.
 
-
-def load_clip(name: str, runtime: runtimes.Choice = "auto") -> OpenClipEmbedder:
-    """An open_clip model by "ARCHITECTURE/TAG" or "ARCHITECTURE/CHECKPOINT", downloaded at first use.
-
-    Its id is that of its float32 weights, however they run.
+    Its id is that of its float32 weights, however they run. The curves are over standard deviations, which make
+    cosines of different models comparable; the background that those are taken over is embedded here.
     """
     import open_clip
 
     architecture, _, source = name.partition("/")
-    if architecture not in open_clip.list_models() or not source:
+    published = open_clip.get_pretrained_cfg(architecture, source)
+    if architecture not in open_clip.list_models() or not (published or Path(source).is_file()):
         raise ModelUnavailable(
             f"There is no model {name!r}.", "`loupe model list` prints the names; ARCHITECTURE/FILE takes a checkpoint."
         )
+    checkpoint = store.checkpoint(name) if published else Path(source)
     try:
         model, transform = open_clip.create_model_from_pretrained(
-            architecture, pretrained=source, **preprocess_of(architecture, source)
+            architecture, pretrained=str(checkpoint), **preprocess_of(architecture, source)
         )
         tokenizer = open_clip.get_tokenizer(architecture)
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(
-            f"The weights of {name!r} cannot be loaded: {error}.",
-            "Without a connection to the model hub, use loupe-mini or the path of a checkpoint: ARCHITECTURE/FILE.",
+            f"{checkpoint} cannot be loaded as {architecture}: {error}.",
+            "Check that the file holds weights of this architecture.",
         ) from error
     model.eval().requires_grad_(False)
     with torch.inference_mode():
         dimension = model.encode_text(tokenizer(["a"])).shape[-1]
     model_id = ModelId(name, _digest(model.state_dict()), str(transform), dimension)
-    return OpenClipEmbedder(
-        runtimes.running(model, transform, tokenizer, runtime), transform, tokenizer, model_id, _CLIP
-    )
+    running = runtimes.running(model, transform, tokenizer, runtime)
+
+    def embedder(against: Vectors) -> OpenClipEmbedder:
+        standards = Calibration(Standard(curves.text_image, against), Standard(curves.image_image, against))
+        return OpenClipEmbedder(running, transform, tokenizer, model_id, standards)
+
+    return embedder(embedder(np.zeros((0, dimension), np.float32)).embed_images(background.pictures()))
 
 
 def preprocess_of(architecture: str, tag: str) -> dict[str, Any]:

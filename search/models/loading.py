@@ -1,46 +1,52 @@
 """Loads models by the names that people give them."""
 
 import json
+from pathlib import Path
+from threading import Lock
 
 import msgspec
+import torch
 
-from search.embedding import Calibration, ModelId, Models
-from search.models import loupe_mini, runtimes
+from search.embedding import Calibration, Curves, ModelId, Models, Standard, Vector
+from search.models import adapting, loupe_mini, runtimes
 from search.models.clip import OpenClipEmbedder, load_clip
+from search.models.loupe_mini import LoupeMini
 from search.models.sentences import SentenceEmbedder
+from search.models.store import ModelStore
 
 
-class Known(msgspec.Struct, frozen=True):
-    """A model that can be named in the settings."""
+class _Mini(Models, frozen=True):
+    """loupe-mini and the sentence model share a text tower, so a query is read once."""
 
-    name: str
-    about: str
+    mini: LoupeMini
+    lock: Lock
 
-
-def known_models() -> list[Known]:
-    """Every name that the setting `model` takes: ours, and those of open_clip."""
-    from open_clip import list_pretrained
-
-    ours = Known(loupe_mini.NAME, "ships with Loupe, needs no download")
-    return [ours, *(Known(f"{name}/{tag}", "open_clip, downloaded at first use") for name, tag in list_pretrained())]
+    def read(self, text: str) -> tuple[Vector, Vector]:
+        with self.lock, torch.inference_mode():  # the tokenizer keeps state between calls
+            sentence, layers = self.mini.read(loupe_mini.tokenizer(self.mini.text)([text]))
+            return self.mini.say(sentence, layers, normalize=True)[0].numpy(), sentence[0].numpy()
 
 
-def load_models(name: str = loupe_mini.NAME, runtime: runtimes.Choice = "auto") -> Models:
-    """The models by the setting `model`: "loupe-mini", "ARCHITECTURE/TAG" of open_clip, or "ARCHITECTURE/CHECKPOINT".
+def load_models(
+    name: str = loupe_mini.NAME, directory: Path = Path("models"), runtime: runtimes.Choice = "auto"
+) -> Models:
+    """The models by name: "loupe-mini", "loupe-mini+NAME" as trained here, "ARCHITECTURE/TAG" as pulled, or
+    "ARCHITECTURE/FILE".
 
-    CHECKPOINT is the path of a local file. `runtime` says how a model of open_clip runs; loupe-mini runs in float32,
-    since its text tower is one with that of passages. Raises ModelUnavailable, with the remedy, when weights cannot be
-    had.
+    FILE is the path of a checkpoint; `directory` holds what was pulled and trained. `runtime` says how a model of
+    open_clip runs; loupe-mini runs in float32, since its text tower is one with that of passages. Raises
+    ModelUnavailable, with the remedy, when weights cannot be had.
     """
-    mini = loupe_mini.load()
-    calibration = msgspec.convert(json.loads(loupe_mini.REPORT.read_bytes())["calibration"], Calibration)
-    text = SentenceEmbedder(
-        mini.text, ModelId("all-MiniLM-L6-v2", loupe_mini.TEXT[2], "256 tokens", loupe_mini.DIMENSION), calibration
-    )
-    if name != loupe_mini.NAME:
-        return Models(load_clip(name, runtime), text)
-    seen = ModelId(name, loupe_mini.digest(), "260 pixels, bicubic, shortest", loupe_mini.DIMENSION)
-    visual = OpenClipEmbedder(
-        mini, loupe_mini.transform(), loupe_mini.tokenizer(mini.text), seen, calibration, text.text_space
-    )
-    return Models(visual, text)
+    ours = name == loupe_mini.NAME or name.startswith(f"{loupe_mini.NAME}+")
+    heads = adapting.heads_of(directory, name) if ours and name != loupe_mini.NAME else loupe_mini.HEADS
+    mini = loupe_mini.load(heads)
+    curves = msgspec.convert(json.loads(loupe_mini.REPORT.read_bytes())["curves"], Curves)
+    reads = ModelId("all-MiniLM-L6-v2", loupe_mini.TEXT[2], "256 tokens", loupe_mini.WORDS)
+    text = SentenceEmbedder(mini.text, reads, Standard(curves.text_text, mini.background_texts.numpy()))
+    if not ours:
+        return Models(load_clip(name, curves, ModelStore(directory), runtime), text)
+    sees = ModelId(name, loupe_mini.digest(heads), "260 pixels, bicubic, squash and middle", loupe_mini.DIMENSION)
+    background = mini.background().numpy()
+    calibration = Calibration(Standard(curves.text_image, background), Standard(curves.image_image, background))
+    visual = OpenClipEmbedder(mini, loupe_mini.transform(), loupe_mini.tokenizer(mini.text), sees, calibration)
+    return _Mini(visual, text, mini, Lock())

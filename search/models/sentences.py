@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from search.embedding import Calibration, ModelId, Vectors
+from search.embedding import ModelId, Standard, Vectors
 
 _TEXTS: Final = 64
 
@@ -15,12 +15,11 @@ _TEXTS: Final = 64
 class SentenceEmbedder:
     """A sentence-transformers model, for texts alone."""
 
-    def __init__(self, model: SentenceTransformer, model_id: ModelId, calibration: Calibration) -> None:
+    def __init__(self, model: SentenceTransformer, model_id: ModelId, standard: Standard) -> None:
         self._model = model
         self._lock = threading.Lock()
         self.model_id = model_id
-        self.calibration = calibration
-        self.text_space = str(model_id)
+        self.standard = standard
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """One vector per text, in order, float32 [n, d]; [0, d] for none."""

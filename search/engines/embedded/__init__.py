@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from search.engine import Corpus, Match, Space, Vector
+from search.embedding import Vector
+from search.engine import Corpus, Match, Space
 from search.engines.embedded import generation
 from search.engines.embedded.keywords import KeywordIndex, matching_words, query_words
 from search.engines.embedded.vectors import VectorIndex
@@ -86,10 +87,10 @@ class EmbeddedEngine:
     def _open(self, number: int) -> _Reader | None:
         try:
             opened = generation.open_verified(self._directory, number)
-            for space in Space:
-                found = opened.models.get(space.value, self._models[space])
-                if found != self._models[space]:
-                    raise GenerationDamaged(f"It was made with the model {found}, not {self._models[space]}.")
+            if any(opened.models.get(space.value, model) != model for space, model in self._models.items()):
+                self._refused.add(number)
+                _log.info("Generation %d is of another model.", number)
+                return None
             return _Reader(opened)
         except GenerationDamaged as error:
             self._refused.add(number)

@@ -11,7 +11,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from search.engine import Match, Vector, Vectors
+from search.embedding import Vector
+from search.engine import Match, Vectors
 from search.errors import InvalidInput
 from search.policy import Scope
 

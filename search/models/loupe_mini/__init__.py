@@ -1,15 +1,22 @@
 """loupe-mini: a CLIP-type dual encoder that needs no model hub.
 
 A frozen EfficientNet-Lite2 (Tan, Le 2019) looks, a frozen all-MiniLM-L6-v2 (Wang et al. 2020; Reimers, Gurevych 2019)
-reads, and two linear heads trained here bring what is seen into the space of what is read (locked-image-text tuning,
-Zhai et al. 2022, with the text side left wholly as it is). So one query vector searches pictures and passages alike.
+reads, and linear heads trained here bring both into one space (locked-image tuning: Zhai et al. 2022). A vector has
+three parts:
+
+* what the heads make of features from several depths of both towers;
+* the image tower's 1,000 classes as the mean of what their names mean, beside the sentence vector itself: so what the
+  classes know is kept, also where the captions that the heads learned from are silent;
+* how near a picture lies to whatever is asked. Some pictures are a little like every text; how much, over a bank of
+  texts that ships with the heads, is taken off (querybank normalisation: Bogolin et al. 2022).
 
 It has open_clip's interface (`encode_image`, `encode_text`, a tokenizer, open_clip's transforms). `train.py` makes
 `heads.safetensors`; MODEL_CARD.md says from what, under which terms, and what came of it.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -27,9 +34,16 @@ from transformers.utils.logging import disable_progress_bar
 from search.errors import ModelUnavailable
 
 NAME: Final = "loupe-mini"
-DIMENSION: Final = 384
+WORDS: Final = 384
+"""The dimension of the sentence vector."""
+MEMBERS: Final = 2
+"""Heads trained apart, from different beginnings, whose cosines are averaged."""
+MEMBER: Final = 384
+HEAD: Final = MEMBERS * MEMBER
+DIMENSION: Final = HEAD + WORDS + 1
 CLASSES: Final = 1000
 FEATURES: Final = 120 + 352 + 1280 + 1280
+TEXT_FEATURES: Final = 4 * WORDS
 HEADS: Final = Path(__file__).parent / "heads.safetensors"
 REPORT: Final = Path(__file__).parent / "report.json"
 
@@ -47,18 +61,42 @@ TEXT: Final = (
 
 _STRONGEST: Final = 8
 _DEPTHS: Final = (4, 6)  # the stages with 120 and 352 channels
+_LAYERS: Final = (0, 2, 4)  # of the text tower, besides what it makes in the end
 _PAD: Final = 0
+
+#: What the sentence vector counts beside each of the layers, among what the text head reads.
+SENTENCE_WEIGHT: Final = 3.0
+#: What the other parts of a picture's vector count beside what the heads see.
+_CLASS_SHARE: Final = 0.5
+_NEARNESS_SHARE: Final = 0.6
+_NEAREST: Final = 20
 
 
 class LoupeMini(nn.Module):
-    """The dual encoder: pixels float32 [n, 3, 260, 260] or token ids int64 [n, l] in, vectors float32 [n, 384] out."""
+    """The dual encoder: pixels float32 [n, 2, 3, 260, 260] or token ids int64 [n, l] in, vectors float32 [n, d] out.
+
+    `heads` holds, float16 or float32: `mean`, `deviation` [3032] and `text_mean`, `text_deviation` [1152] of the
+    features; `projection` [3032, 768], `class_projection` [1000, 768], `text_projection` [1536, 768];
+    `class_names` [1000, 384], the sentence vectors of the classes; `bank` [m, 1152], texts to take nearness from; and
+    what queries are held against (`search.embedding.Standard`): pictures, as `background_features` [m, 3032] and
+    `background_logits` [m, 1000], and `background_texts` [m, 384].
+    """
 
     mean: Tensor
     deviation: Tensor
+    text_mean: Tensor
+    text_deviation: Tensor
     projection: Tensor
-    class_vectors: Tensor
+    class_projection: Tensor
+    text_projection: Tensor
+    class_names: Tensor
+    bank: Tensor
 
-    def __init__(self, sight: nn.Module, text: SentenceTransformer, heads: dict[str, Tensor]) -> None:
+    background_features: Tensor
+    background_logits: Tensor
+    background_texts: Tensor
+
+    def __init__(self, sight: nn.Module, text: SentenceTransformer, heads: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.sight = sight
         self.text = text
@@ -66,20 +104,63 @@ class LoupeMini(nn.Module):
             self.register_buffer(name, tensor.float())
 
     def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
-        """Pictures [n, 3, 260, 260] to vectors [n, 384]."""
-        features, logits = look(self.sight, image)
-        return self.project(features, logits, normalize)
+        """Pictures, two views of each, float32 [n, 2, 3, 260, 260], to vectors [n, d]."""
+        features, logits = look(self.sight, image.flatten(0, 1))
+        return self.see(features.view(len(image), 2, -1), logits.view(len(image), 2, -1), normalize)
 
-    def project(self, features: Tensor, logits: Tensor, normalize: bool = False) -> Tensor:
-        """What `look` saw (features [n, 3032], class logits [n, 1000]) to vectors [n, 384]."""
+    def see(self, features: Tensor, logits: Tensor, normalize: bool = False) -> Tensor:
+        """What `look` saw (features [n, v, 3032], class logits [n, v, 1000], v views each) to vectors [n, d]."""
+        chances = logits.softmax(dim=-1)
         standard = (features - self.mean) / self.deviation
-        vectors = standard @ self.projection + logits.softmax(dim=-1) @ self.class_vectors
+        heads = _averaged(standard @ self.projection + chances @ self.class_projection)
+        classes = functional.normalize(chances @ self.class_names, dim=-1)
+        views = torch.cat([heads, _CLASS_SHARE * classes], dim=-1)
+        seen = functional.normalize(views.sum(dim=1), dim=-1) * math.hypot(1, _CLASS_SHARE)
+        near = (seen @ self.bank.T).topk(_NEAREST, dim=-1).values.mean(dim=-1, keepdim=True)
+        vectors = torch.cat([seen, -_NEARNESS_SHARE * near], dim=-1)
         return functional.normalize(vectors, dim=-1) if normalize else vectors
 
+    def background(self) -> Tensor:
+        """The vectors [m, d] of the pictures that queries are held against."""
+        return self.see(self.background_features[:, None], self.background_logits[:, None], normalize=True)
+
     def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
-        """Token ids [n, l], 0 where padded, to vectors [n, 384]: the sentence model's own."""
-        said = self.text({"input_ids": text, "attention_mask": (text != _PAD).long()})["sentence_embedding"]
-        return functional.normalize(said, dim=-1) if normalize else said
+        """Token ids [n, l], 0 where padded, to vectors [n, d]."""
+        return self.say(*self.read(text), normalize)
+
+    def read(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids [n, l] to sentence vectors [n, 384] and the means of three layers [n, 1152]."""
+        there = (text != _PAD).long()
+        tower: Any = self.text[0]
+        states = tower.model(input_ids=text, attention_mask=there, output_hidden_states=True).hidden_states
+        sentence = functional.normalize(_mean(states[-1], there), dim=-1)
+        # The first and the last token are marks, which say nothing before the last layer.
+        within = there * (torch.arange(text.shape[1]) > 0) * (text != self.text.tokenizer.sep_token_id)
+        return sentence, torch.cat([_mean(states[layer], within) for layer in _LAYERS], dim=-1)
+
+    def say(self, sentence: Tensor, layers: Tensor, normalize: bool = False) -> Tensor:
+        """Sentence vectors [n, 384] and layers [n, 1152] to vectors [n, d]."""
+        read = text_features(dict(self.named_buffers(recurse=False)), sentence, layers)
+        heads = _averaged(read @ self.text_projection)
+        vectors = torch.cat([heads, sentence, torch.ones(len(sentence), 1)], dim=-1)
+        return functional.normalize(vectors, dim=-1) if normalize else vectors
+
+
+def text_features(heads: Mapping[str, Tensor], sentence: Tensor, layers: Tensor) -> Tensor:
+    """What the text head reads: sentence vectors [n, 384] and layers [n, 1152] to features [n, 1536]."""
+    standard = (layers - heads["text_mean"]) / heads["text_deviation"] / math.sqrt(WORDS)
+    return torch.cat([SENTENCE_WEIGHT * sentence, standard], dim=-1)
+
+
+def _averaged(heads: Tensor) -> Tensor:
+    """The members side by side, each of length one, so that inner products are the mean of theirs: [..., 768]."""
+    members = heads.view(*heads.shape[:-1], MEMBERS, MEMBER)
+    return (functional.normalize(members, dim=-1) / math.sqrt(MEMBERS)).flatten(-2)
+
+
+def _mean(states: Tensor, there: Tensor) -> Tensor:
+    """The mean of the tokens that are there: [n, l, d] and [n, l] to [n, d]."""
+    return (states * there[..., None]).sum(dim=1) / there.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def look(sight: nn.Module, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,11 +185,16 @@ def look(sight: nn.Module, image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def transform() -> Callable[[Image.Image], Tensor]:
-    """open_clip's transform for a picture, as the image tower was trained: 260 pixels, bicubic, -1 to 1."""
+    """A picture to two views, float32 [2, 3, 260, 260]: the whole squeezed into a square, and the middle mirrored."""
+    whole, middle = pixels("squash"), pixels("shortest")
+    return lambda image: torch.stack([whole(image), middle(image).flip(-1)])
+
+
+def pixels(resize_mode: str = "shortest") -> Callable[[Image.Image], Tensor]:
+    """open_clip's transform, as the image tower was trained: 260 pixels, bicubic, -1 to 1, float32 [3, 260, 260]."""
     half = (0.5, 0.5, 0.5)
-    made: Callable[[Image.Image], Tensor] = image_transform_v2(
-        PreprocessCfg(size=260, mean=half, std=half, interpolation="bicubic", resize_mode="shortest"), is_train=False
-    )
+    settings = PreprocessCfg(size=260, mean=half, std=half, interpolation="bicubic", resize_mode=resize_mode)
+    made: Callable[[Image.Image], Tensor] = image_transform_v2(settings, is_train=False)
     return made
 
 
@@ -123,15 +209,15 @@ def tokenizer(text: SentenceTransformer) -> Callable[[Sequence[str]], Tensor]:
     return tokenize
 
 
-def load() -> LoupeMini:
-    """The model with its trained heads. Raises ModelUnavailable when weights are missing or are not the known ones."""
-    return LoupeMini(sight(), sentences(), load_file(HEADS)).eval()
+def load(heads: Path = HEADS) -> LoupeMini:
+    """The model with trained heads. Raises ModelUnavailable when weights are missing or are not the known ones."""
+    return LoupeMini(sight(), sentences(), load_file(heads)).eval()
 
 
-def digest() -> str:
+def digest(heads: Path = HEADS) -> str:
     """The sha256 that names the weights in use: of both towers and the heads together."""
-    heads = hashlib.sha256(HEADS.read_bytes()).hexdigest()
-    return hashlib.sha256("\n".join((SIGHT[2], TEXT[2], heads)).encode()).hexdigest()
+    sha256 = hashlib.sha256(heads.read_bytes()).hexdigest()
+    return hashlib.sha256("\n".join((SIGHT[2], TEXT[2], sha256)).encode()).hexdigest()
 
 
 def sight() -> nn.Module:

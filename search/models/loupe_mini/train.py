@@ -1,105 +1,113 @@
-"""Makes loupe-mini's heads: `python -m search.models.loupe_mini.train --captioned DIR --classes DIR [--cache FILE]`.
+"""Makes loupe-mini's heads: `python -m search.models.loupe_mini.train --captioned DIR --classes DIR --drawings DIR …`.
 
-`--captioned` holds `captions.csv` (image, caption) and `images/`; `--classes` holds one photograph for each class of
-ImageNet-1k, named so that their order is that of the class logits. Both towers stay frozen: what they make of the
-training data is computed once (minutes on two cores) and kept in `--cache`; the heads take a minute.
+`search.models.loupe_mini.data` says what lies in the folders. Both towers stay frozen: what they make of the training
+data is computed once (an hour on two cores) and kept in `--cache`; the heads take minutes.
 
-1,000 photographs are held out, chosen by the hash of their names. Retrieval is measured on them, and so are the curves
-that turn a cosine into a chance. What is measured is written to `report.json`, beside `heads.safetensors`.
+1,000 photographs and the photographs of 200 classes are left out, chosen by the hash of their names. Retrieval is
+measured on them, and so are the curves that turn a cosine into evidence. What is measured is written to `report.json`,
+beside `heads.safetensors`.
 """
 
-import csv
-import hashlib
 import json
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip import IMAGENET_CLASSNAMES
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from safetensors.torch import save_file
-from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search.embedding import Curve, Standard
 from search.models import loupe_mini
-from search.models.loupe_mini import DIMENSION, FEATURES, HEADS, REPORT, LoupeMini
+from search.models.loupe_mini import FEATURES, HEADS, MEMBER, MEMBERS, REPORT, WORDS, LoupeMini, data
 
-HELD_OUT: Final = 1000
-EPOCHS: Final = 40
-BATCH: Final = 512
-#: How many of a batch's pairs are a class photograph with a prompt of its name. Without them the heads forget
-#: whatever the captions do not speak of.
-CLASS_SHARE: Final = 1 / 3
-DROPOUT: Final = 0.75
+EPOCHS: Final = 50
+#: How many pairs of each source a batch holds. Without classes and drawings the heads forget whatever the captions do
+#: not speak of.
+BATCH: Final[Mapping[str, int]] = {"captioned": 512, "classes": 160, "drawings": 160}
+DROPOUT: Final = 0.6
+TEXT_DROPOUT: Final = 0.1
 RATE: Final = 1e-3
 DECAY: Final = 0.05
+TEXT_DECAY: Final = 0.01
 #: The contrastive loss's scale (the inverse of its temperature).
-SCALE: Final = 40.0
-#: Two photographs count as alike if the vectors of their captions have at least this cosine.
+SCALE: Final = 20.0
+#: What the classes count beside the head while it learns: less than later, so that it learns what they know as well.
+CLASS_SHARE: Final = 0.35
+#: Texts whose sentence vectors have at least this cosine say the same and are no counterexamples of each other.
+SAME: Final = 0.95
+#: Two photographs count as alike if the mean vectors of their captions have at least this cosine.
 ALIKE: Final = 0.7
-
-PROMPTS: Final = (
-    "{}",
-    "a photo of a {}",
-    "a {} on a white background",
-    "a drawing of a {}",
-    "a close-up of a {}",
-    "a picture with a {} in it",
-    "the {} outdoors",
-    "many {}s",
-)
+#: Texts that nearness is taken from, of each source, and pictures of the background.
+BANK: Final = 800
+BACKGROUND: Final = 512
 
 Floats = NDArray[np.float32]
 
 
-class Data:
-    """What the frozen towers make of the training data.
+class Looked(msgspec.Struct, frozen=True):
+    """What the frozen towers make of a source.
 
-    `seen`, `logits`: float32 [views, pictures, ·], the second view mirrored; the first `captioned` pictures have
-    `captions` (float32 [captions, 384], `caption_of` naming the picture of each), the others are the class photographs.
+    `features` [views, pictures, 3032] and `logits` [views, pictures, 1000] of the pictures; `sentences` [texts, 384]
+    and `layers` [texts, 1152] of the texts, float16 all; `text_of` names the picture of each text, in order; `left_out`
+    the pictures kept for measuring.
     """
 
-    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self.seen: Floats = arrays["seen"]
-        self.logits: Floats = arrays["logits"]
-        self.captions: Floats = arrays["captions"]
-        self.caption_of: NDArray[np.int64] = arrays["caption_of"]
-        self.prompts: Floats = arrays["prompts"]
-        self.held_out: NDArray[np.bool_] = arrays["held_out"]
+    features: NDArray[np.float16]
+    logits: NDArray[np.float16]
+    sentences: NDArray[np.float16]
+    layers: NDArray[np.float16]
+    text_of: NDArray[np.int64]
+    left_out: NDArray[np.bool_]
 
     @property
-    def captioned(self) -> int:
-        return len(self.held_out)
+    def kept(self) -> NDArray[np.int64]:
+        """The pictures to learn from."""
+        return np.flatnonzero(~self.left_out)
+
+
+_FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--captioned", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--classes", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--cache", type=click.Path(dir_okay=False, path_type=Path), help="Where to keep the towers' output.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=HEADS.parent, show_default="here")
+@click.option("--captioned", type=_FOLDER, required=True, help="Photographs with captions.")
+@click.option("--classes", type=_FOLDER, required=True, help="A photograph for each class of ImageNet-1k.")
+@click.option("--wordnet", type=_FOLDER, required=True, help="WordNet's data files.")
+@click.option("--drawings", type=_FOLDER, required=True, help="The Open Clip Art Library: png/ and svg/.")
+@click.option(
+    "--apart", type=click.Path(exists=True, path_type=Path), required=True, help="Credits of what is measured on."
+)
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Where to keep the towers' output.")
+@click.option("--out", type=_FOLDER, default=HEADS.parent, show_default="here", help="Where to write the heads.")
 @click.option("--seed", default=0, show_default=True)
-def main(captioned: Path, classes: Path, cache: Path | None, out: Path, seed: int) -> None:
-    """Train loupe-mini's heads and measure them on photographs that were held out."""
-    if cache and cache.exists():
-        data = Data(dict(np.load(cache)))
-    else:
-        arrays = towers(captioned, classes)
-        if cache:
-            np.savez(cache, **arrays)  # type: ignore[arg-type]
-        data = Data(arrays)
-    torch.manual_seed(seed)
-    heads = train(data)
-    report = measure(data, heads)
-    save_file({name: tensor.half().contiguous() for name, tensor in heads.items()}, out / HEADS.name)
+def main(
+    captioned: Path,
+    classes: Path,
+    wordnet: Path,
+    drawings: Path,
+    apart: Path,
+    cache: Path | None,
+    out: Path,
+    seed: int,
+) -> None:
+    """Train loupe-mini's heads and measure them on photographs that were left out."""
+    sources = {
+        "captioned": data.captioned(captioned),
+        "classes": data.classes(classes, wordnet),
+        "drawings": data.drawings(drawings, apart),
+    }
+    looked = {name: _cached(name, source, cache) for name, source in sources.items()}
+    heads = {name: tensor.half().contiguous() for name, tensor in train(looked, seed).items()}
+    report = measure(looked, heads)
+    save_file(heads, out / HEADS.name)
     (out / REPORT.name).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     Console().print_json(data=report)
 
@@ -107,160 +115,273 @@ def main(captioned: Path, classes: Path, cache: Path | None, out: Path, seed: in
 # ---- what the frozen towers see and read
 
 
-def towers(captioned: Path, classes: Path) -> dict[str, NDArray[Any]]:
-    """See and read the training data once."""
-    captions: dict[str, list[str]] = defaultdict(list)
-    with (captioned / "captions.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            captions[row["image"]].append(row["caption"])
-    names = sorted(captions)
-    of_classes = sorted((classes / "images").iterdir())
-    seen, logits = see([captioned / "images" / name for name in names] + of_classes)
-    text = loupe_mini.sentences()
-    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    held_out = set(ordered[:HELD_OUT])
-    return {
-        "seen": seen,
-        "logits": logits,
-        "captions": read(text, [caption for name in names for caption in captions[name]]),
-        "caption_of": np.array([place for place, name in enumerate(names) for _ in captions[name]]),
-        "prompts": read(text, [p.format(name) for p in PROMPTS for name in IMAGENET_CLASSNAMES]).reshape(
-            len(PROMPTS), len(of_classes), DIMENSION
-        ),
-        "held_out": np.array([name in held_out for name in names]),
-    }
+def _cached(name: str, source: data.Source, cache: Path | None) -> Looked:
+    path = cache / f"{name}.npz" if cache else None
+    if path and path.is_file():
+        return Looked(**np.load(path))
+    looked = look(source)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **msgspec.structs.asdict(looked))
+    return looked
 
 
-def see(paths: Sequence[Path]) -> tuple[Floats, Floats]:
-    """Features float32 [2, n, 3032] and logits [2, n, 1000], the second of each of the mirrored picture."""
-    net, transform = loupe_mini.sight(), loupe_mini.transform()
-    parts: list[tuple[Tensor, Tensor]] = []
+def look(source: data.Source) -> Looked:
+    """See and read a source once."""
+    model = LoupeMini(loupe_mini.sight(), loupe_mini.sentences(), {})
+    pixels = loupe_mini.pixels()
+    features: list[Tensor] = []
+    logits: list[Tensor] = []
     with torch.inference_mode():
-        for path in track(paths, "Looking at the photographs"):
-            pixels = transform(Image.open(path).convert("RGB"))
-            views = torch.stack([pixels, pixels.flip(2)])
-            features, logits = loupe_mini.look(net, views)
-            parts.append((features[:, None], logits[:, None]))
-    return tuple(torch.cat([part[i] for part in parts], dim=1).numpy() for i in (0, 1))  # type: ignore[return-value]
+        for views in track(data.viewed(source), "Looking at the pictures", len(source.paths)):
+            seen = loupe_mini.look(model.sight, torch.stack([pixels(view) for view in views]))
+            features.append(seen[0].half())
+            logits.append(seen[1].half())
+    sentences, layers = read(model, [text for texts in source.texts for text in texts])
+    return Looked(
+        torch.stack(features, dim=1).numpy(),
+        torch.stack(logits, dim=1).numpy(),
+        sentences.half().numpy(),
+        layers.half().numpy(),
+        np.array([place for place, texts in enumerate(source.texts) for _ in texts], np.int64),
+        np.array([place in source.left_out for place in range(len(source.paths))]),
+    )
 
 
-def read(text: SentenceTransformer, texts: Sequence[str]) -> Floats:
-    vectors: Floats = text.encode(list(texts), batch_size=128, show_progress_bar=True, normalize_embeddings=True)
-    return vectors
+def read(model: LoupeMini, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Sentence vectors [n, 384] and layers [n, 1152] of texts, those of like length read together."""
+    tokenize = loupe_mini.tokenizer(model.text)
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    sentences, layers = torch.zeros(len(texts), WORDS), torch.zeros(len(texts), 3 * WORDS)
+    with torch.inference_mode():
+        for start in track(range(0, len(order), 128), "Reading the texts"):
+            places = order[start : start + 128]
+            sentences[places], layers[places] = model.read(tokenize([texts[place] for place in places]))
+    return sentences, layers
 
 
 # ---- training
 
 
-class _Heads(nn.Module):
-    """The two linear maps. Features start from nothing, classes from what their names mean."""
+class _Member(nn.Module):
+    """The linear maps of one head. Features start from nothing, classes from what their names mean."""
 
     def __init__(self, class_names: Tensor) -> None:
         super().__init__()
-        self.projection = nn.Parameter(torch.zeros(FEATURES, DIMENSION))
-        self.class_vectors = nn.Parameter(class_names.clone())
+        text = torch.empty(loupe_mini.TEXT_FEATURES, MEMBER)
+        nn.init.orthogonal_(text)
+        self.projection = nn.Parameter(torch.zeros(FEATURES, MEMBER))
+        self.class_projection = nn.Parameter(loupe_mini.SENTENCE_WEIGHT * class_names @ text[:WORDS])
+        self.text_projection = nn.Parameter(text)
 
-    def forward(self, standard: Tensor, chances: Tensor) -> Tensor:
-        seen = functional.dropout(standard, DROPOUT, self.training)
-        return functional.normalize(seen @ self.projection + chances @ self.class_vectors, dim=-1)
+    def see(self, standard: Tensor, chances: Tensor) -> Tensor:
+        seen = functional.dropout(standard, DROPOUT)
+        return functional.normalize(seen @ self.projection + chances @ self.class_projection, dim=-1)
+
+    def say(self, standard: Tensor) -> Tensor:
+        return functional.normalize(functional.dropout(standard, TEXT_DROPOUT) @ self.text_projection, dim=-1)
 
 
-def train(data: Data) -> dict[str, Tensor]:
-    """The heads: mean and deviation [3032], projection [3032, 384], class_vectors [1000, 384]."""
-    kept = np.concatenate([~data.held_out, np.ones(data.seen.shape[1] - data.captioned, bool)])
-    usual = torch.from_numpy(data.seen[:, kept].reshape(-1, FEATURES))
-    mean, deviation = usual.mean(0), usual.std(0) + 1e-4
-    standard = (torch.from_numpy(data.seen) - mean) / deviation
-    chances = torch.from_numpy(data.logits).softmax(dim=-1)
-    heads = _Heads(torch.from_numpy(data.prompts[0]))
-    steps = list(_batches(data))
-    optimiser = torch.optim.AdamW(heads.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=len(steps) + 1, pct_start=0.1)
-    heads.train()
-    for view, pictures, texts, same in track(steps, "Training the heads"):
-        image = heads(standard[view, pictures], chances[view, pictures])
-        loss = _contrast(image @ texts.T * SCALE, same)
+def train(looked: Mapping[str, Looked], seed: int = 0) -> dict[str, Tensor]:
+    """The heads, as `LoupeMini` takes them."""
+    heads = fixed(looked)
+    members = [_member(looked, heads, MEMBERS * seed + number) for number in range(MEMBERS)]
+    heads |= {name: torch.cat([member[name] for member in members], dim=1) for name in members[0]}
+    return heads | reference(looked, heads)
+
+
+def _member(looked: Mapping[str, Looked], heads: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
+    names = heads["class_names"]
+    model = _Member(names)
+    steps = EPOCHS * (len(looked["captioned"].kept) // BATCH["captioned"])
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [model.projection, model.class_projection], "weight_decay": DECAY},
+            {"params": [model.text_projection], "weight_decay": TEXT_DECAY},
+        ],
+        lr=RATE,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps + 1, pct_start=0.1)
+    for features, logits, sentences, layers in track(_batches(looked, steps, seed), "Training a head", steps):
+        standard = (features - heads["mean"]) / heads["deviation"]
+        chances = logits.softmax(dim=-1)
+        cosines = model.see(standard, chances) @ model.say(loupe_mini.text_features(heads, sentences, layers)).T
+        # The classes' part of the vectors is fixed; beside it the heads learn what it lacks.
+        cosines = cosines + CLASS_SHARE * functional.normalize(chances @ names, dim=-1) @ sentences.T
+        loss = _contrast(SCALE * cosines, (sentences @ sentences.T > SAME).float())
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    found = {"projection": heads.projection.data, "class_vectors": heads.class_vectors.data}
-    return {"mean": mean, "deviation": deviation, **found}
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def fixed(looked: Mapping[str, Looked]) -> dict[str, Tensor]:
+    """What is not learned: how features are standardised, and what the class names mean."""
+    pictures = [torch.from_numpy(one.features[0, one.kept]).float() for one in looked.values()]
+    seen = torch.cat(pictures)
+    layers = torch.from_numpy(looked["captioned"].layers).float()
+    classes = looked["classes"]
+    return {
+        "mean": seen.mean(dim=0),
+        "deviation": seen.std(dim=0) + 1e-4,
+        "text_mean": layers.mean(dim=0),
+        "text_deviation": layers.std(dim=0) + 1e-4,
+        # A class's first text is its name.
+        "class_names": torch.from_numpy(classes.sentences[_first(classes)]).float(),
+    }
+
+
+def reference(looked: Mapping[str, Looked], heads: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the vectors are held against: texts to take nearness from, and the backgrounds of the standards."""
+    chosen = [_evenly(np.flatnonzero(~one.left_out[one.text_of]), BANK) for one in looked.values()]
+    texts = [
+        (torch.from_numpy(one.sentences[places]).float(), torch.from_numpy(one.layers[places]).float())
+        for one, places in zip(looked.values(), chosen, strict=True)
+    ]
+    model = LoupeMini(nn.Identity(), nn.Identity(), heads)  # type: ignore[arg-type]
+    model.bank = torch.cat([model.say(*said)[:, :-1] for said in texts])
+    pictures = [(one, _evenly(one.kept, -(-BACKGROUND // len(looked)))) for one in looked.values()]
+    said = torch.cat([sentences for sentences, _ in texts])
+    return {
+        "bank": model.bank,
+        "background_features": torch.cat([torch.from_numpy(one.features[0, places]) for one, places in pictures]),
+        "background_logits": torch.cat([torch.from_numpy(one.logits[0, places]) for one, places in pictures]),
+        "background_texts": said[torch.from_numpy(_evenly(np.arange(len(said)), BACKGROUND))],
+    }
+
+
+def _first(one: Looked) -> NDArray[np.int64]:
+    """The place of each picture's first text."""
+    return np.searchsorted(one.text_of, np.arange(len(one.left_out)))
+
+
+def _evenly(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    return places[np.linspace(0, len(places) - 1, min(count, len(places))).astype(np.int64)]
 
 
 def _contrast(logits: Tensor, same: Tensor) -> Tensor:
-    """The symmetric contrastive loss (Radford et al. 2021). Pairs that share a picture match each other as well."""
+    """The symmetric contrastive loss (Radford et al. 2021). Pairs that say the same match each other as well."""
     target = same / same.sum(dim=1, keepdim=True)
     both = functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target.T)
     return both / 2
 
 
-def _batches(data: Data) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """For each step of each epoch: views [b], pictures [b], text vectors [b, 384] and which pairs match [b, b]."""
-    usable = np.flatnonzero(~data.held_out[data.caption_of])
-    classes = data.prompts.shape[1]
-    of_classes = round(BATCH * CLASS_SHARE)
-    captions = torch.from_numpy(data.captions)
-    prompts = torch.from_numpy(data.prompts)
-    generator = np.random.default_rng(torch.initial_seed())
-    # A pair per photograph and epoch, with one of its captions: each epoch shows other captions.
-    per_epoch = int((~data.held_out).sum()) // (BATCH - of_classes)
-    for _ in range(EPOCHS):
-        shuffled = generator.permutation(usable)
-        for step in range(per_epoch):
-            chosen = shuffled[step * (BATCH - of_classes) : (step + 1) * (BATCH - of_classes)]
-            named = generator.choice(classes, of_classes, replace=False)
-            said = torch.from_numpy(generator.integers(len(PROMPTS), size=of_classes))
-            pictures = torch.from_numpy(np.concatenate([data.caption_of[chosen], data.captioned + named]))
-            texts = torch.cat([captions[torch.from_numpy(chosen)], prompts[said, torch.from_numpy(named)]])
-            views = torch.from_numpy(generator.integers(2, size=len(pictures)))
-            yield views, pictures, texts, (pictures[:, None] == pictures[None, :]).float()
+def _batches(looked: Mapping[str, Looked], steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """For each step features [b, 3032], logits [b, 1000], sentences [b, 384] and layers [b, 1152] that belong together.
+
+    A pair is a picture in one of its views and one of its texts; no picture comes twice in a batch.
+    """
+    generator = np.random.default_rng(seed)
+    for _ in range(steps):
+        parts = [
+            _pairs(one, generator.choice(one.kept, BATCH[name], replace=False), generator)
+            for name, one in looked.items()
+        ]
+        features, logits, sentences, layers = (torch.cat(tensors).float() for tensors in zip(*parts, strict=True))
+        yield features, logits, sentences, layers
+
+
+def _pairs(one: Looked, pictures: NDArray[np.int64], generator: np.random.Generator) -> tuple[Tensor, ...]:
+    views = generator.integers(len(one.features), size=len(pictures))
+    first, last = np.searchsorted(one.text_of, pictures), np.searchsorted(one.text_of, pictures, side="right")
+    texts = generator.integers(first, last)
+    arrays = one.features[views, pictures], one.logits[views, pictures], one.sentences[texts], one.layers[texts]
+    return tuple(torch.from_numpy(array) for array in arrays)
 
 
 # ---- measuring
 
 
-def measure(data: Data, heads: dict[str, Tensor]) -> dict[str, Any]:
-    """Retrieval on the held-out photographs, and the curves from cosine to chance."""
+def measure(looked: Mapping[str, Looked], heads: dict[str, Tensor]) -> dict[str, Any]:
+    """Retrieval on the photographs that were left out, classification of the classes', and the curves."""
+    model = LoupeMini(nn.Identity(), nn.Identity(), heads)  # type: ignore[arg-type]
+    photographs, classes = looked["captioned"], looked["classes"]
+    places = np.flatnonzero(photographs.left_out)
+    asked = np.flatnonzero(photographs.left_out[photographs.text_of])
+    truth = np.searchsorted(places, photographs.text_of[asked])
     with torch.inference_mode():
-        places = np.flatnonzero(data.held_out)
-        model = LoupeMini(nn.Identity(), nn.Identity(), heads)  # type: ignore[arg-type]
-        images = model.project(
-            torch.from_numpy(data.seen[0, places]), torch.from_numpy(data.logits[0, places]), normalize=True
-        ).numpy()
-    asked = np.flatnonzero(data.held_out[data.caption_of])
-    captions, truth = data.captions[asked], np.searchsorted(places, data.caption_of[asked])
+        images = _seen(model, photographs, places).numpy()
+        sentences = torch.from_numpy(photographs.sentences[asked]).float()
+        captions = model.say(sentences, torch.from_numpy(photographs.layers[asked]).float(), normalize=True).numpy()
+        words = sentences.numpy()
     cosines = captions @ images.T
-    rank = (cosines > cosines[np.arange(len(asked)), truth, None]).sum(1)
-    by_image = np.stack([captions[truth == place].mean(0) for place in range(len(places))])
+    pictures, texts = model.background().numpy(), model.background_texts.numpy()
+    by_image = np.stack([words[truth == place].mean(0) for place in range(len(places))])
     by_image /= np.linalg.norm(by_image, axis=1, keepdims=True)
-    alike = by_image @ by_image.T >= ALIKE
     return {
         "model": loupe_mini.NAME,
-        "held_out_photographs": len(places),
-        "held_out_captions": len(asked),
-        "text_to_image_recall": {f"at_{k}": round(float((rank < k).mean()), 4) for k in (1, 5, 10)},
-        "calibration": {
-            "text_image": curve(cosines, truth[:, None] == np.arange(len(places))),
-            "image_image": curve(images @ images.T, alike, itself=True),
-            "text_text": curve(captions @ captions.T, truth[:, None] == truth[None, :], itself=True),
+        "left_out_photographs": len(places),
+        "left_out_captions": len(asked),
+        "left_out_classes": int(classes.left_out.sum()),
+        "text_to_image_recall": _recall(cosines, truth, (1, 5, 10)),
+        "zero_shot": _zero_shot(model, classes),
+        "curves": {
+            "text_image": curve(standardised(captions, images, pictures), truth[:, None] == np.arange(len(places))),
+            "image_image": curve(standardised(images, images, pictures), by_image @ by_image.T >= ALIKE, itself=True),
+            "text_text": curve(standardised(words, words, texts), truth[:, None] == truth[None, :], itself=True),
         },
     }
 
 
-def curve(cosines: Floats, match: NDArray[np.bool_], itself: bool = False) -> dict[str, float]:
+def _seen(model: LoupeMini, one: Looked, places: NDArray[np.int64]) -> Tensor:
+    """Vectors float32 [n, d] of pictures, by their first two views: the whole or the middle, and a mirrored one."""
+    parts = np.array_split(places, -(-len(places) // 256))
+    with torch.inference_mode():
+        return torch.cat([_of(model, one, part) for part in parts])
+
+
+def _of(model: LoupeMini, one: Looked, places: NDArray[np.int64]) -> Tensor:
+    features, logits = (torch.from_numpy(array[:2, places]).float() for array in (one.features, one.logits))
+    return model.see(features.transpose(0, 1), logits.transpose(0, 1), normalize=True)
+
+
+def _zero_shot(model: LoupeMini, classes: Looked) -> dict[str, float]:
+    """How often the right one of 1,000 class names is among the first, for classes whose photographs were left out."""
+    places = np.flatnonzero(classes.left_out)
+    first = _first(classes)
+    with torch.inference_mode():
+        # A class's first two texts are its name, and "a photo of a" and its name.
+        named = [
+            model.say(
+                torch.from_numpy(classes.sentences[first + k]).float(),
+                torch.from_numpy(classes.layers[first + k]).float(),
+            )
+            for k in (0, 1)
+        ]
+        names = functional.normalize(named[0] + named[1], dim=-1).numpy()
+        return _recall(_seen(model, classes, places).numpy() @ names.T, places, (1, 5))
+
+
+def _recall(cosines: Floats, truth: NDArray[np.int64], depths: Sequence[int]) -> dict[str, float]:
+    rank = (cosines > cosines[np.arange(len(truth)), truth, None]).sum(axis=1)
+    return {f"at_{k}": round(float((rank < k).mean()), 4) for k in depths}
+
+
+def standardised(queries: Floats, items: Floats, against: Floats) -> Floats:
+    """Cosines float32 [q, n] in standard deviations over each query's cosines with a background."""
+    units = [Standard(Curve(0.0, 1.0), against).of(query) for query in queries]
+    middle, slope = (
+        np.array([getattr(one, name) for one in units], np.float32)[:, None] for name in ("midpoint", "slope")
+    )
+    found: Floats = (queries @ items.T - middle) * slope
+    return found
+
+
+def curve(scores: Floats, match: NDArray[np.bool_], itself: bool = False) -> dict[str, float]:
     """The logistic curve that best tells matches from others (Platt 1999), both given the same weight.
 
-    So its log-odds are a log-likelihood ratio: what the cosine adds to the odds there were before. `itself`: rows and
+    So its log-odds are a log-likelihood ratio: what the score adds to the odds there were before. `itself`: rows and
     columns are the same things, and the diagonal is left out.
     """
     if itself:
-        off = ~np.eye(len(cosines), dtype=bool)
-        cosines, match = cosines[off], match[off]
-    x = torch.from_numpy(cosines.ravel().astype(np.float64))
+        off = ~np.eye(len(scores), dtype=bool)
+        scores, match = scores[off], match[off]
+    x = torch.from_numpy(scores.ravel().astype(np.float64))
     y = torch.from_numpy(match.ravel().astype(np.float64))
     weight = torch.where(y > 0, 0.5 / y.sum(), 0.5 / (1 - y).sum())
-    line = torch.tensor([10.0, -4.0], dtype=torch.float64, requires_grad=True)
+    line = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([line], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:

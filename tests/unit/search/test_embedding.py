@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from api.demo import LIBRARY
-from search.embedding import Calibration, Curve, Models
+from search.embedding import Curve, Curves, Models, Standard
 from search.errors import ModelUnavailable
 from search.models import loupe_mini
-from search.models.loading import known_models, load_models
+from search.models.loading import load_models
 
 PICTURES = [
     Image.open(LIBRARY / f"photos/{name}.jpg").convert("RGB")
@@ -33,8 +33,9 @@ def test_vectors_are_of_length_one_and_in_order(models: Models) -> None:
 
 
 def test_none_gives_none(models: Models) -> None:
-    for vectors in (models.visual.embed_images([]), models.visual.embed_texts([]), models.text.embed_texts([])):
-        assert vectors.shape == (0, 384)
+    for vectors in (models.visual.embed_images([]), models.visual.embed_texts([])):
+        assert vectors.shape == (0, models.visual.model_id.dimension)
+    assert models.text.embed_texts([]).shape == (0, models.text.model_id.dimension)
 
 
 def test_batches_change_nothing(models: Models) -> None:
@@ -51,8 +52,10 @@ def test_pictures_of_any_kind_are_taken(models: Models) -> None:
 
 
 def test_one_reading_of_a_query_serves_pictures_and_passages(models: Models) -> None:
-    assert models.visual.text_space == models.text.text_space
-    np.testing.assert_allclose(models.visual.embed_texts(TEXTS), models.text.embed_texts(TEXTS), atol=1e-5)
+    for text in TEXTS:
+        for_pictures, for_words = models.read(text)
+        np.testing.assert_allclose(for_pictures, models.visual.embed_texts([text])[0], atol=1e-5)
+        np.testing.assert_allclose(for_words, models.text.embed_texts([text])[0], atol=1e-5)
 
 
 def test_long_and_odd_texts_are_cut_not_refused(models: Models) -> None:
@@ -66,13 +69,49 @@ def test_evidence_turns_at_the_midpoint() -> None:
     assert curve.evidence(0.2) == pytest.approx(-1.0)
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+class TestStandard:
+    """A cosine is judged against those that the query has with a background."""
+
+    chance = np.random.default_rng(5)
+    background = unit(chance.normal(size=(300, 64)))
+
+    def test_a_cosine_counts_by_how_far_it_stands_out(self) -> None:
+        query = unit(self.chance.normal(size=(1, 64)))[0]
+        cosines = self.background @ query
+        judged = Standard(Curve(midpoint=2.0, slope=3.0), self.background).of(query)
+        above = float(cosines.mean()) + 4.0 * float(cosines.std())
+        assert judged.evidence(above) == pytest.approx(3.0 * 2.0, rel=0.05)
+        assert judged.evidence(float(cosines.mean())) == pytest.approx(-3.0 * 2.0, rel=0.05)
+
+    def test_a_query_that_is_like_everything_has_to_show_more(self) -> None:
+        middle = self.background.mean(axis=0)
+        common, rare = unit(np.stack([self.background[0] + 40 * middle, self.background[0]]))
+        standard = Standard(Curve(2.0, 3.0), self.background)
+        assert standard.of(common).midpoint > standard.of(rare).midpoint
+
+    def test_even_likeness_is_no_evidence_for_anything(self) -> None:
+        """No spread at all: the judgement stays finite."""
+        same = np.repeat(self.background[:1], 5, axis=0)
+        assert np.isfinite(Standard(Curve(2.0, 3.0), same).of(self.background[0]).evidence(1.0))
+
+    def test_queries_of_a_model_are_held_to_its_own_background(self, models: Models) -> None:
+        for text in ("a dog on a beach", "qwxzjv plorth"):
+            curve = models.visual.calibration.text_image.of(models.read(text)[0])
+            assert curve.slope > 0
+            assert -1 < curve.midpoint < 1
+
+
 def test_the_report_bears_the_figures_of_the_card() -> None:
     """The card's figures are those that training wrote."""
     report = json.loads(loupe_mini.REPORT.read_bytes())
     card = loupe_mini.REPORT.with_name("MODEL_CARD.md").read_text()
-    for share in report["text_to_image_recall"].values():
+    for share in (*report["text_to_image_recall"].values(), *report["zero_shot"].values()):
         assert f"{100 * share:.1f}" in card
-    assert msgspec.convert(report["calibration"], Calibration).text_image.slope > 0
+    assert msgspec.convert(report["curves"], Curves).text_image.slope > 0
 
 
 def test_weights_that_are_not_the_known_ones_are_refused() -> None:
@@ -102,7 +141,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(checkpoint: Path) -> Models:
-    return load_models(f"{ARCHITECTURE}/{checkpoint}", "float32")
+    return load_models(f"{ARCHITECTURE}/{checkpoint}", runtime="float32")
 
 
 class TestOpenClip:
@@ -119,8 +158,13 @@ class TestOpenClip:
         np.testing.assert_allclose(loaded.visual.embed_texts(TEXTS), said, atol=1e-5)
 
     def test_it_has_a_space_of_its_own(self, loaded: Models) -> None:
-        assert loaded.visual.text_space != loaded.text.text_space
         assert loaded.visual.model_id.dimension == 256
+        for_pictures, for_words = loaded.read(TEXTS[0])
+        np.testing.assert_allclose(for_pictures, loaded.visual.embed_texts(TEXTS[:1])[0], atol=1e-5)
+        assert for_words.shape == (384,)
+
+    def test_its_cosines_are_held_to_a_background_that_ships(self, loaded: Models) -> None:
+        assert loaded.visual.calibration.text_image.background.shape == (64, 256)
 
     @pytest.mark.parametrize(
         "name", ["no-such-model", "ViT-S-32-alt", "ViT-S-32-alt/", "ViT-S-32-alt/no-such-tag", "x/y"]
@@ -129,8 +173,3 @@ class TestOpenClip:
         with pytest.raises(ModelUnavailable) as raised:
             load_models(name)
         assert raised.value.remedy
-
-    def test_all_names_are_listed(self) -> None:
-        names = [known.name for known in known_models()]
-        assert names[0] == "loupe-mini"
-        assert "ViT-B-32/datacomp_xl_s13b_b90k" in names

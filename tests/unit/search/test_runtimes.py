@@ -1,14 +1,17 @@
 """Runtimes: vectors are those of float32 in open_clip's own calls, whatever is cut, converted or chosen."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import faiss
+import msgspec
 import numpy as np
 import open_clip
 import pytest
@@ -19,18 +22,21 @@ from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preproc
 from PIL import Image
 from torch import Tensor
 
-from search.embedding import Calibration, Curve, ModelId
+from search.embedding import Calibration, Curve, Curves, ModelId, Standard
 from search.errors import ModelUnavailable
 from search.models import runtimes
 from search.models.clip import OpenClipEmbedder, load_clip, preprocess_of
 from search.models.runtimes import Running, encode_trimmed, fastest_sound, patterns, running
+from search.models.store import ModelStore, Pulled
 
 ARCHITECTURE = "loupe-test"
 VISION = {"image_size": 48, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
 END = 49407
 TEXTS = ["a dog", "two children on a beach at sunset, seen from behind", "", "word " * 200, "a <end_of_text> b"]
-CALIBRATION = Calibration(*[Curve(0.0, 1.0)] * 3)
+CURVES = Curves(*[Curve(0.0, 1.0)] * 3)
+CALIBRATION = Calibration(*[Standard(Curve(0.0, 1.0), np.eye(2, 64, dtype=np.float32))] * 2)
+NOTHING = ModelStore(Path("no-such-folder"))
 
 
 def clip(kind: type[CLIP] | type[CustomTextCLIP] = CLIP, **text: Any) -> Any:
@@ -226,9 +232,10 @@ def of(model: Running, cfg: PreprocessCfg | None = None) -> OpenClipEmbedder:
 
 class TestLoading:
     def test_the_runtime_changes_neither_id_nor_vectors(self, architecture: str, checkpoint: Path) -> None:
-        whole, half = (load_clip(f"{architecture}/{checkpoint}", way) for way in ("float32", "bfloat16"))
+        whole, half = (
+            load_clip(f"{architecture}/{checkpoint}", CURVES, NOTHING, way) for way in ("float32", "bfloat16")
+        )
         assert whole.model_id == half.model_id
-        assert whole.text_space == half.text_space
         pictures = list(patterns())
         seen = (whole.embed_images(pictures) * half.embed_images(pictures)).sum(axis=1)
         said = (whole.embed_texts(TEXTS) * half.embed_texts(TEXTS)).sum(axis=1)
@@ -272,9 +279,8 @@ class TestLoading:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """A tag of open_clip's registry whose weights are had from a file, as published ones are from the net."""
-        monkeypatch.setenv("HOME", str(tmp_path))
         published = {
-            "url": checkpoint.as_uri(),
+            "hf_hub": "somebody/something/",
             "mean": (0.5, 0.4, 0.3),
             "std": (0.5, 0.5, 0.5),
             "interpolation": "bilinear",
@@ -282,7 +288,8 @@ class TestLoading:
             "quick_gelu": quick_gelu,
         }
         monkeypatch.setitem(pretrained._PRETRAINED, architecture, {"published": published})
-        embedder = load_clip(f"{architecture}/published", "float32")
+        name = f"{architecture}/published"
+        embedder = load_clip(name, CURVES, stored(tmp_path, name, checkpoint), "float32")
         model, way = open_clip.create_model_from_pretrained(
             architecture, pretrained=str(checkpoint), **preprocess_of(architecture, "published")
         )
@@ -306,6 +313,18 @@ class TestLoading:
             assert given["force_quick_gelu"] == known.get("quick_gelu", False)
         assert preprocess_of("ViT-B-16-SigLIP", "webli")["image_resize_mode"] == "squash"
         assert preprocess_of("ViT-B-32", "no-such-tag") == {}
+
+
+def stored(directory: Path, name: str, checkpoint: Path) -> ModelStore:
+    """A store as pulling leaves it (see test_store.py for the pulling itself)."""
+    folder = directory / name.replace("/", "--")
+    folder.mkdir()
+    data = checkpoint.read_bytes()
+    (folder / checkpoint.name).write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    one = Pulled(name, "somebody/something", "0" * 40, checkpoint.name, sha256, len(data), "mit", datetime.now(UTC))
+    (folder / "model.json").write_bytes(msgspec.json.encode(one))
+    return ModelStore(directory)
 
 
 def pictures_of_all_shapes(size: int = 64) -> list[Image.Image]:

@@ -1,0 +1,213 @@
+"""Moving a library to another model, and teaching one the organisation's own words."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+from api import compose
+from api.auth import OWNER
+from api.demo import LIBRARY
+from api.settings import Settings, models_directory
+from indexer import approved
+from search.errors import BadQuery, BadSettings, ModelUnavailable
+from search.library import Library
+from search.models.adapting import heads_of, trained
+from search.query import SearchRequest
+from tests.conftest import serving
+
+pytestmark = pytest.mark.long
+
+PHOTOS = LIBRARY / "photos"
+ARCHITECTURE = "ViT-S-32-alt"
+NAMES = ("espresso-cup", "scarlet-macaw", "eiffel-tower", "taj-mahal", "koala-in-tree")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Another model: small, of random weights, as a checkpoint."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "small.pt"
+    torch.save(open_clip.create_model(ARCHITECTURE).state_dict(), path)
+    return f"{ARCHITECTURE}/{path}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A library of a few pictures and a recording's passages."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in NAMES:
+        shutil.copy(PHOTOS / f"{name}.jpg", folder)
+    shutil.copy(LIBRARY / "video" / "wild-coasts-teaser.mp4", folder)
+    made = Settings(data_dir=str(tmp_path / "data"), runtime="float32")
+    compose.index(made, [folder], None)
+    return made
+
+
+def model_in_use(settings: Settings, pictures: int = len(NAMES) + 1) -> tuple[str, str]:
+    """The name written down, and that of the model that answers: with all that it has pictures of."""
+    with compose.opened(settings) as opened:
+        page = opened.searcher.search(OWNER.principal, SearchRequest(text="a tower", limit=10))
+        assert len(page.hits) == pictures
+        return opened.library.model(), opened.models.visual.model_id.name
+
+
+def test_a_library_moves_over_when_all_is_embedded(settings: Settings, other: str) -> None:
+    assert model_in_use(settings) == ("", "loupe-mini")
+    done = compose.use_model(settings, other)
+    assert (done.embedded, done.set_aside, done.interrupted) == (len(NAMES) + 1, (), False)
+    assert model_in_use(settings) == (other, other)
+    again = compose.use_model(settings, "loupe-mini")
+    assert again.embedded == 0, "its vectors are still there"
+    assert model_in_use(settings) == ("loupe-mini", "loupe-mini")
+
+
+def test_stopped_it_searches_with_the_old_one_and_goes_on_later(settings: Settings, other: str) -> None:
+    stop = Event()
+    stop.set()
+    assert compose.use_model(settings, other, stop=stop).interrupted
+    assert model_in_use(settings) == ("", "loupe-mini")
+    assert not compose.use_model(settings, other).interrupted
+    assert model_in_use(settings)[0] == other
+
+
+def test_what_is_gone_is_named_and_the_rest_moves_over(settings: Settings, other: str, tmp_path: Path) -> None:
+    """A picture has its preview; a film's keyframes need the original."""
+    (tmp_path / "pictures" / "espresso-cup.jpg").unlink()
+    (tmp_path / "pictures" / "wild-coasts-teaser.mp4").unlink()
+    done = compose.use_model(settings, other)
+    assert [Path(file.path).name for file in done.set_aside] == ["wild-coasts-teaser.mp4"]
+    assert model_in_use(settings, pictures=len(NAMES))[0] == other
+
+
+def test_a_model_named_in_the_settings_goes_first(settings: Settings, other: str) -> None:
+    named = Settings(data_dir=settings.data_dir, model="loupe-mini")
+    with pytest.raises(BadSettings, match="goes before"):
+        compose.use_model(named, other)
+    with pytest.raises(ModelUnavailable):
+        compose.use_model(settings, "loupe-mini+never-trained")
+
+
+def test_a_server_moves_over_by_itself(settings: Settings, other: str) -> None:
+    with serving("serve", data_dir=Path(settings.data_dir)) as server, server.client() as client:
+        users = client.get("/v1/demo/people").json()
+        client.post("/v1/demo/sign-in", json={"user": users[0]["user"]}).raise_for_status()
+
+        def relevances() -> dict[str, float]:
+            answer = client.post("/v1/search", json={"text": "qqq a tower in Paris", "limit": 10}).raise_for_status()
+            return {hit["asset"]["id"]: hit["relevance"] for hit in answer.json()["hits"]}
+
+        before = relevances()
+        assert len(before) == len(NAMES) + 1
+        command = [sys.executable, "-m", "api", "model", "use", other, "--data-dir", settings.data_dir, "--json"]
+        done = subprocess.run(command, capture_output=True, check=True, env=os.environ, timeout=120)
+        assert json.loads(done.stdout.splitlines()[-1])["embedded"] == len(NAMES) + 1
+        deadline = monotonic() + 60
+        while relevances() == before:
+            assert monotonic() < deadline
+        assert relevances().keys() == before.keys()
+
+
+# ---- teaching
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Two kinds of things that are easily told apart, under invented names; drafts and another collection beside."""
+    root = tmp_path_factory.mktemp("taught")
+    folder = root / "pictures"
+    folder.mkdir()
+    rows = []
+
+    def add(name: str, picture: Image.Image, **said: object) -> None:
+        picture.save(folder / f"{name}.png")
+        rows.append({"path": f"{name}.png", "id": name, "status": "approved", "collection": "products", **said})
+
+    macaw, tower = (Image.open(PHOTOS / f"{name}.jpg").convert("RGB") for name in ("scarlet-macaw", "eiffel-tower"))
+    for n in range(24):
+        for name, whole in (("Velunor", macaw), ("Quenvix", tower)):
+            box = (3 * n, 2 * n, whole.width - 2 * n, whole.height - 3 * n)
+            add(f"{name}-{n:02}", whole.crop(box), keywords=[name])
+    add("draft", macaw, keywords=["Secretdraft"], status="in_review")
+    add("elsewhere", tower, keywords=["Elsewhere"], collection="private")
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = Settings(data_dir=str(root / "data"))
+    compose.index(settings, [folder], manifest)
+    return settings
+
+
+def test_only_what_is_approved_in_the_collection_is_learned_from(taught: Settings) -> None:
+    library = Library(Path(taught.data_dir))
+    assets = approved.approved(library, ["products"])
+    library.close()
+    assert {keyword for asset in assets for keyword in asset.keywords} == {"Velunor", "Quenvix"}
+
+
+def test_invented_names_find_pictures_that_were_left_out(taught: Settings) -> None:
+    made = compose.train_model(taught, "acme", ["products"])
+    assert made is not None
+    assert made.name == "loupe-mini+acme"
+    assert made.learned_from + made.left_out == 48
+    assert made.left_out > 0
+    assert made.after.names == 2
+    assert made.after.mrr > made.before.mrr
+    assert made.after.mrr > 0.9
+    assert made.parent.startswith("loupe-mini ")
+    assert made.collections == ("products",)
+    assert [one.name for one in trained(models_directory(taught))] == ["loupe-mini+acme"]
+
+    done = compose.use_model(taught, made.name)
+    assert not done.interrupted
+    with compose.opened(taught) as opened:
+        assert opened.models.visual.model_id.name == "loupe-mini+acme"
+
+    heads = heads_of(models_directory(taught), made.name)
+    heads.write_bytes(heads.read_bytes()[:-1] + b"!")
+    with pytest.raises(ModelUnavailable, match="not as it was written"):
+        heads_of(models_directory(taught), made.name)
+
+
+def test_too_few_and_odd_names_are_refused(taught: Settings) -> None:
+    with pytest.raises(BadQuery, match="too few"):
+        compose.train_model(taught, "few", ["private"])
+    for name in ("", "Acme", "../acme", "a/b", "x" * 80):
+        with pytest.raises(BadQuery, match="not a name"):
+            compose.train_model(taught, name, [])
+
+
+def test_stopped_nothing_is_written(taught: Settings) -> None:
+    stop = Event()
+    stop.set()
+    assert compose.train_model(taught, "stopped", [], stop=stop) is None
+    with pytest.raises(ModelUnavailable):
+        heads_of(models_directory(taught), "loupe-mini+stopped")
+
+
+def test_list_and_doctor_tell_of_every_model(taught: Settings) -> None:
+    compose.train_model(taught, "listed", ["products"])
+
+    def lines(*command: str) -> list[dict[str, object]]:
+        run = [sys.executable, "-m", "api", *command, "--data-dir", taught.data_dir, "--json"]
+        done = subprocess.run(run, capture_output=True, check=True, timeout=120)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    states = {str(one["name"]): one["state"] for one in lines("model", "list")}
+    assert states["loupe-mini"] == "ships"
+    assert states["loupe-mini+listed"] == "trained"
+    assert states["ViT-B-32/datacomp_xl_s13b_b90k"] == "can be pulled"
+    parts = lines("doctor")[0]["models"]
+    assert isinstance(parts, list)
+    for part in parts:
+        assert part["source"] and part["licence"] and len(part["sha256"]) == 64 and part["training_data"]
+    assert "loupe-mini+listed" in {part["name"] for part in parts}
