@@ -22,7 +22,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.relevance import QUERIES, Query
+from benchmarks.libraries import asked
 from search.models.loading import load_models
 
 
@@ -39,7 +39,7 @@ class Row(msgspec.Struct, frozen=True):
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(rounds: int, as_json: Path | None) -> None:
     """Measure warm search through HTTP on the demo library."""
-    texts = [one.query for one in msgspec.json.decode(QUERIES.read_bytes(), type=list[Query])]
+    texts = [one.text for one in asked("sample")]
     with served() as client:
         rows = [
             measure("search through HTTP", lambda text: search(client, text), texts, rounds),

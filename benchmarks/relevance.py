@@ -1,160 +1,248 @@
-"""How good the first results are: `python -m benchmarks.relevance [--model NAME] [--json FILE]`.
+"""How good the first results are: `python -m benchmarks.relevance [--model NAME] [--json FILE] [--compare FILE]`.
 
-30 queries in people's own words, each with the pictures of the sample library that answer it (`queries.json`). Two
-libraries are indexed for it: one with the titles, descriptions and keywords of `credits.json`, one with pictures under
-meaningless names and nothing else. `fused` and `pictures alone` are what a person gets from `Searcher.search`; the rows
-by leg rank the same library by one leg only.
+What every clone can measure:
 
-hit@k: the share of queries with a right answer among the first k. MRR: the mean of 1 / the first right answer's rank
-(Voorhees 1999).
+* sample: 30 queries in people's own words over the demo's 120 photographs, by one leg each and fused, and over the
+  same photographs with nothing said of them (`pictures alone`);
+* titles: each photograph's title and description, looked for among the pictures alone;
+* spoken: 26 questions about what is said in the demo's recordings, among all its photographs and recordings;
+* mixed: text with a picture, text less something, quoted words;
+* the break: what of the hits above it is right, what of the right ones is above it, and what nonsense brings up.
+
+With data that cannot come with a clone: `--captioned DIR` (captions.csv: image, caption; images/) adds text to image,
+image to image and fused search over 1,000 photographs that training left out; `--cut-outs DIR` pictures with a `.txt`
+beside each; `--classes DIR` one photograph a class of ImageNet-1k, of which those that training left out are named.
+
+`--compare FILE` prints what changed against an earlier run's `--json`, with intervals.
 """
 
-import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 import msgspec
+import numpy as np
+from open_clip import IMAGENET_CLASSNAMES
+from PIL import Image
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
-from api import compose
-from api.demo import LIBRARY
-from api.settings import Settings
-from search import policy
-from search.columns import Columns
-from search.engine import Match, Space
-from search.query import SearchRequest
-from search.types import Principal
+from benchmarks import libraries
+from benchmarks.libraries import Asked, Shelf
+from benchmarks.measures import Row, compared, interval, measured, table
+from indexer.decode.pictures import flat
+from search.embedding import Embedder, Vectors
+from search.fusion import STRONG
+from search.models.loading import load_models
+from search.models.loupe_mini.data import CLASSES_LEFT_OUT, first_by_hash
+from search.models.loupe_mini.train import ALIKE
+from search.types import Hit
 
-PHOTOS: Final = LIBRARY / "photos"
-QUERIES: Final = Path(__file__).parent / "queries.json"
-PERSON: Final = Principal("benchmark")
-DEPTH: Final = 100
-
-
-class Query(msgspec.Struct, frozen=True):
-    """What is asked, and the files that answer it."""
-
-    query: str
-    relevant: frozenset[str]
+NEAREST: Final = 100
+#: Where the break before weaker matches could stand.
+BREAKS: Final = (0.3, STRONG, 0.7, 0.9)
 
 
-class Row(msgspec.Struct, frozen=True):
-    """The figures of one way to rank."""
+class Cut(msgspec.Struct, frozen=True):
+    """A break: how many hits stand above it, what share of them is right, and what share of the right ones is there.
 
-    name: str
-    hit_at_1: float
-    hit_at_5: float
-    hit_at_10: float
-    mrr: float
+    `at` is the relevance that it stands at; `above` and `recall` hold one value a query, `precision` one for each query
+    with a hit above the break.
+    """
+
+    set: str
+    at: float
+    above: list[float]
+    precision: list[float]
+    recall: list[float]
 
 
-#: A way to rank: a text to file names, best first.
-Ranking = Callable[[str], Sequence[str]]
+class Report(msgspec.Struct, frozen=True):
+    """A whole run."""
+
+    model: str
+    rows: list[Row]
+    cuts: list[Cut]
+
+
+_DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option("--model", default="loupe-mini", show_default=True, help="The model that sees.")
-@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
-def main(model: str, as_json: Path | None) -> None:
-    """Measure relevance on the sample library."""
-    queries = msgspec.json.decode(QUERIES.read_bytes(), type=list[Query])
+@click.option("--captioned", type=_DIRECTORY, help="Captioned photographs.")
+@click.option("--cut-outs", type=_DIRECTORY, help="Pictures with a text beside each.")
+@click.option("--classes", type=_DIRECTORY, help="One photograph a class.")
+@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the run here.")
+@click.option("--compare", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An earlier run.")
+def main(
+    model: str,
+    captioned: Path | None,
+    cut_outs: Path | None,
+    classes: Path | None,
+    as_json: Path | None,
+    compare: Path | None,
+) -> None:
+    """Measure relevance."""
     rows: list[Row] = []
-    with indexed(model, described=True) as (library, names):
-        legs = by_leg(library, names)
-        rows += [measure(name, queries, rank) for name, rank in legs.items()]
-        rows.append(measure("fused", queries, fused(library, names)))
-    with indexed(model, described=False) as (library, names):
-        rows.append(measure("pictures alone", queries, fused(library, names)))
-    Console().print(_table(model, queries, rows))
+    cuts: list[Cut] = []
+    for row, cut in _of_the_demo(model):
+        rows += row
+        cuts += cut
+    if captioned:
+        rows += _of_photographs(model, captioned)
+    if cut_outs or classes:
+        visual = load_models(model).visual
+        if cut_outs:
+            rows.append(_of_cut_outs(visual, cut_outs))
+        if classes:
+            rows.append(_of_classes(visual, classes))
+    console = Console()
+    console.print(table(f"{model}: mean and 95 % interval", rows))
+    console.print(_cut_table(cuts))
+    if compare:
+        console.print(compared(msgspec.json.decode(compare.read_bytes(), type=Report).rows, rows))
     if as_json:
-        report = {"model": model, "queries": len(queries), "rows": rows}
-        as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        as_json.write_bytes(msgspec.json.encode(Report(model, rows, cuts)) + b"\n")
 
 
-@contextmanager
-def indexed(model: str, *, described: bool) -> Iterator[tuple[compose.Opened, Mapping[str, str]]]:
-    """The sample library, freshly indexed, and the file name of each asset id."""
-    credited = json.loads((PHOTOS / "credits.json").read_bytes())
-    with tempfile.TemporaryDirectory(prefix="loupe-relevance-") as scratch:
-        folder = Path(scratch) / "pictures"
-        folder.mkdir()
-        rows = []
-        for number, one in enumerate(credited):
-            path = one["file"] if described else f"{number:04}.jpg"
-            shutil.copyfile(PHOTOS / one["file"], folder / path)
-            said = {name: one[name] for name in ("title", "description", "keywords")} if described else {}
-            rows.append({"path": path, "id": f"{number:04}", "status": "approved", "licence": "owned", **said})
-        manifest = folder / "manifest.jsonl"
-        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        settings = Settings(data_dir=str(Path(scratch) / "data"), model=model)
-        compose.index(settings, [folder], manifest)
-        with compose.opened(settings) as library:
-            yield library, {f"{number:04}": one["file"] for number, one in enumerate(credited)}
+# ---- the demo
 
 
-def by_leg(library: compose.Opened, names: Mapping[str, str]) -> dict[str, Ranking]:
-    """Rankings by one leg each, of everything in the library."""
-    catalog, engine, models = library.library.catalog, library.engine, library.models
-    assets = list(catalog.every_asset())
-    columns = Columns().updated(put=assets, collection_grants=catalog.collection_grants())
-    scope = policy.scope(PERSON, None, datetime.now(UTC), columns)
-    of = {asset.ordinal: names[asset.id] for asset in assets}
-
-    def ranking(found: Callable[[str], Sequence[Match]]) -> Ranking:
-        return lambda text: [of[match.asset] for match in found(text)]
-
-    return {
-        "pictures (vectors)": ranking(
-            lambda text: engine.nearest(scope, Space.visual, models.visual.embed_texts([text])[0], DEPTH)
-        ),
-        "descriptions (vectors)": ranking(
-            lambda text: engine.nearest(scope, Space.text, models.text.embed_texts([text])[0], DEPTH)
-        ),
-        "keywords": ranking(lambda text: engine.keywords(scope, text, DEPTH)),
-    }
-
-
-def fused(library: compose.Opened, names: Mapping[str, str]) -> Ranking:
-    """The order a person gets."""
-
-    def rank(text: str) -> Sequence[str]:
-        page = library.searcher.search(PERSON, SearchRequest(text=text, limit=DEPTH))
-        return [names[hit.asset.id] for hit in page.hits]
-
-    return rank
+def _of_the_demo(model: str) -> Iterator[tuple[list[Row], list[Cut]]]:
+    queries, mixed, nonsense = (libraries.asked(name) for name in ("sample", "mixed", "nonsense"))
+    with libraries.sample(model, described=True) as shelf:
+        yield (
+            [*_by_leg("sample", queries, shelf), _fused("mixed", mixed, shelf)],
+            [
+                *_cuts("sample", queries, shelf),
+                *_cuts_by_kind(nonsense, shelf, ""),
+            ],
+        )
+    with libraries.sample(model, described=False) as shelf:
+        titles = [
+            Asked(text=f"{one['title']}. {one['description']}", relevant=frozenset([one["file"]]))
+            for one in libraries.credited()
+        ]
+        yield (
+            [
+                _fused("sample", queries, shelf, "pictures alone"),
+                _fused("titles", titles, shelf, "pictures alone"),
+            ],
+            [*_cuts("sample, pictures alone", queries, shelf), *_cuts_by_kind(nonsense, shelf, ", pictures alone")],
+        )
+    spoken = libraries.asked("spoken")
+    with libraries.spoken(model) as shelf:
+        yield _by_leg("spoken", spoken, shelf), _cuts("spoken", spoken, shelf)
 
 
-def measure(name: str, queries: Sequence[Query], rank: Ranking) -> Row:
-    """The figures of a ranking over all queries."""
-    firsts = [_first(rank(one.query), one.relevant) for one in queries]
-
-    def hit(k: int) -> float:
-        return round(sum(first is not None and first <= k for first in firsts) / len(firsts), 4)
-
-    mrr = round(sum(1 / first for first in firsts if first) / len(firsts), 4)
-    return Row(name, hit(1), hit(5), hit(10), mrr)
+def _by_leg(name: str, queries: Sequence[Asked], shelf: Shelf) -> list[Row]:
+    found = [shelf.by_leg(query) for query in queries]
+    relevant = [query.relevant for query in queries]
+    rows = [measured(name, leg, relevant, [ranked[leg] for ranked in found]) for leg in found[0]]
+    return [*rows, _fused(name, queries, shelf)]
 
 
-def _first(ranked: Sequence[str], relevant: frozenset[str]) -> int | None:
-    """The rank of the first right answer, counted from 1."""
-    return next((place for place, name in enumerate(ranked, start=1) if name in relevant), None)
+def _fused(name: str, queries: Sequence[Asked], shelf: Shelf, ranked_by: str = "fused") -> Row:
+    return measured(name, ranked_by, [query.relevant for query in queries], [shelf.fused(query) for query in queries])
 
 
-def _table(model: str, queries: Sequence[Query], rows: Sequence[Row]) -> Table:
-    table = Table(title=f"{model}, {len(queries)} queries on the sample library", title_justify="left")
-    table.add_column("ranked by")
-    for heading in ("hit@1", "hit@5", "hit@10", "MRR"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(row.name, *(f"{value:.2f}" for value in (row.hit_at_1, row.hit_at_5, row.hit_at_10, row.mrr)))
-    return table
+def _cuts(name: str, queries: Sequence[Asked], shelf: Shelf) -> list[Cut]:
+    found = [shelf.search(query) for query in queries]
+    return [_cut(name, at, queries, found) for at in BREAKS]
+
+
+def _cut(name: str, at: float, queries: Sequence[Asked], found: Sequence[Sequence[tuple[str, Hit]]]) -> Cut:
+    above, precision, recall = [], [], []
+    for query, hits in zip(queries, found, strict=True):
+        strong = {found for found, hit in hits if hit.relevance >= at}
+        above.append(float(len(strong)))
+        if strong and query.relevant:
+            precision.append(len(strong & query.relevant) / len(strong))
+        if query.relevant:
+            recall.append(len(strong & query.relevant) / len(query.relevant))
+    return Cut(name, at, above, precision, recall)
+
+
+def _cuts_by_kind(nonsense: Sequence[Asked], shelf: Shelf, where: str) -> list[Cut]:
+    kinds = dict.fromkeys(query.kind for query in nonsense)
+    by_kind = {kind: [query for query in nonsense if query.kind == kind] for kind in kinds}
+    return [cut for kind, queries in by_kind.items() for cut in _cuts(kind + where, queries, shelf)]
+
+
+def _cut_table(cuts: Sequence[Cut]) -> Table:
+    made = Table(title=f"what a break leaves above it; it stands at {STRONG}", title_justify="left")
+    for heading in ("set", "at", "queries", "nothing above", "hits above", "precision", "recall"):
+        made.add_column(heading, justify="left" if heading == "set" else "right")
+    for cut in cuts:
+        shares = [str(interval(values)) if values else "" for values in (cut.precision, cut.recall)]
+        nothing = sum(not n for n in cut.above) / len(cut.above)
+        made.add_row(cut.set, str(cut.at), str(len(cut.above)), f"{nothing:.0%}", f"{np.mean(cut.above):.1f}", *shares)
+    return made
+
+
+# ---- data that cannot come with a clone
+
+
+def _of_photographs(model: str, folder: Path) -> Iterator[Row]:
+    """Text to image and image to image by vectors alone, then fused search with one caption as description."""
+    photographs = libraries.held_out(folder)
+    names = [path.name for path in photographs]
+    visual, text = (models := load_models(model)).visual, models.text
+    seen = _seen(visual, list(photographs))
+    every = [caption for captions in photographs.values() for caption in captions]
+    of = [frozenset([path.name]) for path, captions in photographs.items() for _ in captions]
+    yield measured(
+        "captioned, text to image", "pictures (vectors)", of, _ranked(visual.embed_texts(every), seen, names)
+    )
+    said = [text.embed_texts(captions).mean(axis=0) for captions in photographs.values()]
+    middle = np.stack([one / np.linalg.norm(one) for one in said])
+    alike = middle @ middle.T >= ALIKE
+    np.fill_diagonal(alike, False)
+    kept = np.flatnonzero(alike.any(axis=1))
+    relevant = [frozenset(names[other] for other in np.flatnonzero(alike[one])) for one in kept]
+    ranked = [
+        [name for name in order if name != names[one]]
+        for one, order in zip(kept, _ranked(seen[kept], seen, names), strict=True)
+    ]
+    yield measured("captioned, image to image", "pictures (vectors)", relevant, ranked)
+    queries = [Asked(text=captions[1], relevant=frozenset([path.name])) for path, captions in photographs.items()]
+    with libraries.captioned(model, photographs) as shelf:
+        yield from _by_leg("captioned, described", queries, shelf)
+
+
+def _of_cut_outs(visual: Embedder, folder: Path) -> Row:
+    said = libraries.cut_outs(folder)
+    names = [str(path) for path in said]
+    ranked = _ranked(visual.embed_texts(list(said.values())), _seen(visual, list(said)), names)
+    return measured("cut-outs", "pictures (vectors)", [frozenset([name]) for name in names], ranked)
+
+
+def _of_classes(visual: Embedder, folder: Path) -> Row:
+    """Zero-shot classification: which of the 1,000 names a photograph is nearest to."""
+    paths = sorted((folder / "images").iterdir())
+    chosen = [(paths[place], place) for place in first_by_hash([path.name for path in paths], CLASSES_LEFT_OUT)]
+    named = visual.embed_texts(IMAGENET_CLASSNAMES) + visual.embed_texts(
+        [f"a photo of a {n}" for n in IMAGENET_CLASSNAMES]
+    )
+    named /= np.linalg.norm(named, axis=1, keepdims=True)
+    labels = [str(place) for place in range(len(paths))]
+    ranked = _ranked(_seen(visual, [path for path, _ in chosen]), named, labels)
+    return measured(
+        "classes, zero-shot", "pictures (vectors)", [frozenset([str(place)]) for _, place in chosen], ranked
+    )
+
+
+def _seen(visual: Embedder, paths: Sequence[Path]) -> Vectors:
+    return visual.embed_images(flat(Image.open(path)) for path in track(paths, "Looking"))
+
+
+def _ranked(queries: Vectors, items: Vectors, names: Sequence[str]) -> list[list[str]]:
+    """The names of the nearest items for each query, best first."""
+    orders = np.argsort(-(queries @ items.T), axis=1)[:, : NEAREST + 1]
+    return [[names[place] for place in order] for order in orders.tolist()]
 
 
 if __name__ == "__main__":

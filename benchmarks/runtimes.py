@@ -28,7 +28,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.relevance import PHOTOS, QUERIES, Query
+from benchmarks.libraries import PHOTOS, asked, credited
 from search.models import loupe_mini
 from search.models.runtimes import Running
 
@@ -149,8 +149,8 @@ def photographs(transform: Callable[[Image.Image], Tensor]) -> Tensor:
 
 def texts() -> Sequence[str]:
     """The sample queries and the photographs' titles."""
-    queries = [one.query for one in msgspec.json.decode(QUERIES.read_bytes(), type=list[Query])]
-    return queries + [one["title"] for one in msgspec.json.decode((PHOTOS / "credits.json").read_bytes())]
+    queries = [one.text for one in asked("sample")]
+    return queries + [one["title"] for one in credited()]
 
 
 def quantised(tower: nn.Module, sample: Tensor, free: dict[int, str], *, per_channel: bool) -> Tower:
