@@ -221,7 +221,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     heads = dict(mini.named_buffers(recurse=False)) | {"projection": made.projection}
     aside = folder / f"{_HEADS}.new"
-    save_file({key: tensor.half().contiguous() for key, tensor in heads.items()}, aside)
+    save_file(loupe_mini.packed(heads), aside)
     record = Trained(
         name,
         parent,

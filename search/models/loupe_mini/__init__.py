@@ -1,7 +1,7 @@
 """loupe-mini: a CLIP-type dual encoder that needs no model hub.
 
 A frozen EfficientNet-Lite2 (Tan, Le 2019) looks, a frozen all-MiniLM-L6-v2 (Wang et al. 2020; Reimers, Gurevych 2019)
-reads, and linear heads trained here bring both into one space (locked-image tuning: Zhai et al. 2022). A vector has
+reads, and small heads trained here bring both into one space (locked-image tuning: Zhai et al. 2022). A vector has
 three parts:
 
 * what the heads make of features from several depths of both towers;
@@ -40,6 +40,8 @@ MEMBERS: Final = 2
 """Heads trained apart, from different beginnings, whose cosines are averaged."""
 MEMBER: Final = 384
 HEAD: Final = MEMBERS * MEMBER
+HIDDEN: Final = 1024
+"""The width of a member's inner layer."""
 DIMENSION: Final = HEAD + WORDS + 1
 CLASSES: Final = 1000
 FEATURES: Final = 120 + 352 + 1280 + 1280
@@ -63,6 +65,7 @@ _STRONGEST: Final = 8
 _DEPTHS: Final = (4, 6)  # the stages with 120 and 352 channels
 _LAYERS: Final = (0, 2, 4)  # of the text tower, besides what it makes in the end
 _PAD: Final = 0
+_SCALE: Final = ".scale"
 
 #: What the sentence vector counts beside each of the layers, among what the text head reads.
 SENTENCE_WEIGHT: Final = 3.0
@@ -75,9 +78,10 @@ _NEAREST: Final = 20
 class LoupeMini(nn.Module):
     """The dual encoder: pixels float32 [n, 2, 3, 260, 260] or token ids int64 [n, l] in, vectors float32 [n, d] out.
 
-    `heads` holds, float16 or float32: `mean`, `deviation` [3032] and `text_mean`, `text_deviation` [1152] of the
-    features; `projection` [3032, 768], `class_projection` [1000, 768], `text_projection` [1536, 768];
-    `class_names` [1000, 384], the sentence vectors of the classes; `bank` [m, 1152], texts to take nearness from; and
+    `heads` holds, float32: `mean`, `deviation` [3032] and `text_mean`, `text_deviation` [1152] of the features;
+    `projection` [3032, 768], `class_projection` [1000, 768], `text_projection` [1536, 768]; an inner layer of each
+    member, `inner` [3032, 2048], `inner_bias` [2048], `outer` [1024, 768]; `class_names` [1000, 384], the sentence
+    vectors of the classes; `bank` [m, 1152], texts to take nearness from; and
     what queries are held against (`search.embedding.Standard`): pictures, as `background_features` [m, 3032] and
     `background_logits` [m, 1000], and `background_texts` [m, 384].
     """
@@ -89,6 +93,9 @@ class LoupeMini(nn.Module):
     projection: Tensor
     class_projection: Tensor
     text_projection: Tensor
+    inner: Tensor
+    inner_bias: Tensor
+    outer: Tensor
     class_names: Tensor
     bank: Tensor
 
@@ -112,7 +119,10 @@ class LoupeMini(nn.Module):
         """What `look` saw (features [n, v, 3032], class logits [n, v, 1000], v views each) to vectors [n, d]."""
         chances = logits.softmax(dim=-1)
         standard = (features - self.mean) / self.deviation
-        heads = _averaged(standard @ self.projection + chances @ self.class_projection)
+        inner = functional.gelu(standard @ self.inner + self.inner_bias)
+        inner = inner.view(*inner.shape[:-1], MEMBERS, HIDDEN)
+        bent = torch.einsum("...mh,hmd->...md", inner, self.outer.view(HIDDEN, MEMBERS, MEMBER)).flatten(-2)
+        heads = _averaged(standard @ self.projection + bent + chances @ self.class_projection)
         classes = functional.normalize(chances @ self.class_names, dim=-1)
         views = torch.cat([heads, _CLASS_SHARE * classes], dim=-1)
         seen = functional.normalize(views.sum(dim=1), dim=-1) * math.hypot(1, _CLASS_SHARE)
@@ -211,7 +221,30 @@ def tokenizer(text: SentenceTransformer) -> Callable[[Sequence[str]], Tensor]:
 
 def load(heads: Path = HEADS) -> LoupeMini:
     """The model with trained heads. Raises ModelUnavailable when weights are missing or are not the known ones."""
-    return LoupeMini(sight(), sentences(), load_file(heads)).eval()
+    return LoupeMini(sight(), sentences(), unpacked(load_file(heads))).eval()
+
+
+def packed(heads: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Heads as they are kept: matrices as int8, each row with its scale (`NAME.scale` float16), the rest as float16."""
+    kept: dict[str, Tensor] = {}
+    for name, tensor in heads.items():
+        if tensor.ndim == 1:
+            kept[name] = tensor.half()
+            continue
+        # Rounded up, so that nothing exceeds 127; a row of nothing is divided by 1.
+        scale = (tensor.abs().amax(dim=-1, keepdim=True) / 126.9).half()
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        kept[name], kept[f"{name}{_SCALE}"] = (tensor / scale.float()).round().clamp(-127, 127).to(torch.int8), scale
+    return {name: tensor.contiguous() for name, tensor in kept.items()}
+
+
+def unpacked(kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Heads as they are used, float32, from what `packed` made."""
+    return {
+        name: tensor.float() * kept[f"{name}{_SCALE}"].float() if f"{name}{_SCALE}" in kept else tensor.float()
+        for name, tensor in kept.items()
+        if not name.endswith(_SCALE)
+    }
 
 
 def digest(heads: Path = HEADS) -> str:

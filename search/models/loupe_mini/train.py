@@ -27,13 +27,14 @@ from torch.nn import functional
 
 from search.embedding import Curve, Standard
 from search.models import loupe_mini
-from search.models.loupe_mini import FEATURES, HEADS, MEMBER, MEMBERS, REPORT, WORDS, LoupeMini, data
+from search.models.loupe_mini import FEATURES, HEADS, HIDDEN, MEMBER, MEMBERS, REPORT, WORDS, LoupeMini, data
 
 EPOCHS: Final = 50
 #: How many pairs of each source a batch holds. Without classes and drawings the heads forget whatever the captions do
 #: not speak of.
 BATCH: Final[Mapping[str, int]] = {"captioned": 512, "classes": 160, "drawings": 160}
 DROPOUT: Final = 0.6
+INNER_DROPOUT: Final = 0.5
 TEXT_DROPOUT: Final = 0.1
 RATE: Final = 1e-3
 DECAY: Final = 0.05
@@ -47,7 +48,7 @@ SAME: Final = 0.95
 #: Two photographs count as alike if the mean vectors of their captions have at least this cosine.
 ALIKE: Final = 0.7
 #: Texts that nearness is taken from, of each source, and pictures of the background.
-BANK: Final = 800
+BANK: Final = 2000
 BACKGROUND: Final = 512
 
 Floats = NDArray[np.float32]
@@ -105,9 +106,9 @@ def main(
         "drawings": data.drawings(drawings, apart),
     }
     looked = {name: _cached(name, source, cache) for name, source in sources.items()}
-    heads = {name: tensor.half().contiguous() for name, tensor in train(looked, seed).items()}
-    report = measure(looked, heads)
-    save_file(heads, out / HEADS.name)
+    kept = loupe_mini.packed(train(looked, seed))
+    report = measure(looked, loupe_mini.unpacked(kept))
+    save_file(kept, out / HEADS.name)
     (out / REPORT.name).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     Console().print_json(data=report)
 
@@ -164,7 +165,10 @@ def read(model: LoupeMini, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 class _Member(nn.Module):
-    """The linear maps of one head. Features start from nothing, classes from what their names mean."""
+    """The maps of one head. Features start from nothing, classes from what their names mean.
+
+    Beside the linear map of features stands a layer that bends, which adds what no linear map can.
+    """
 
     def __init__(self, class_names: Tensor) -> None:
         super().__init__()
@@ -173,10 +177,16 @@ class _Member(nn.Module):
         self.projection = nn.Parameter(torch.zeros(FEATURES, MEMBER))
         self.class_projection = nn.Parameter(loupe_mini.SENTENCE_WEIGHT * class_names @ text[:WORDS])
         self.text_projection = nn.Parameter(text)
+        bound = FEATURES**-0.5
+        self.inner = nn.Parameter(torch.empty(FEATURES, HIDDEN).uniform_(-bound, bound))
+        self.inner_bias = nn.Parameter(torch.empty(HIDDEN).uniform_(-bound, bound))
+        self.outer = nn.Parameter(torch.zeros(HIDDEN, MEMBER))
 
     def see(self, standard: Tensor, chances: Tensor) -> Tensor:
         seen = functional.dropout(standard, DROPOUT)
-        return functional.normalize(seen @ self.projection + chances @ self.class_projection, dim=-1)
+        inner = functional.dropout(functional.gelu(seen @ self.inner + self.inner_bias), INNER_DROPOUT)
+        heads = seen @ self.projection + inner @ self.outer + chances @ self.class_projection
+        return functional.normalize(heads, dim=-1)
 
     def say(self, standard: Tensor) -> Tensor:
         return functional.normalize(functional.dropout(standard, TEXT_DROPOUT) @ self.text_projection, dim=-1)
@@ -186,7 +196,7 @@ def train(looked: Mapping[str, Looked], seed: int = 0) -> dict[str, Tensor]:
     """The heads, as `LoupeMini` takes them."""
     heads = fixed(looked)
     members = [_member(looked, heads, MEMBERS * seed + number) for number in range(MEMBERS)]
-    heads |= {name: torch.cat([member[name] for member in members], dim=1) for name in members[0]}
+    heads |= {name: torch.cat([member[name] for member in members], dim=-1) for name in members[0]}
     return heads | reference(looked, heads)
 
 
@@ -197,7 +207,10 @@ def _member(looked: Mapping[str, Looked], heads: Mapping[str, Tensor], seed: int
     steps = EPOCHS * (len(looked["captioned"].kept) // BATCH["captioned"])
     optimiser = torch.optim.AdamW(
         [
-            {"params": [model.projection, model.class_projection], "weight_decay": DECAY},
+            {
+                "params": [model.projection, model.class_projection, model.inner, model.inner_bias, model.outer],
+                "weight_decay": DECAY,
+            },
             {"params": [model.text_projection], "weight_decay": TEXT_DECAY},
         ],
         lr=RATE,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from search.models.loupe_mini import DIMENSION, FEATURES, HEAD, WORDS, LoupeMini, data, train
+from search.models.loupe_mini import DIMENSION, FEATURES, HEAD, WORDS, LoupeMini, data, packed, train, unpacked
 
 SIZES = {"captioned": 400, "classes": 1000, "drawings": 200}
 
@@ -63,6 +63,24 @@ def test_heads_find_left_out_pictures_by_their_captions(
     assert report["left_out_photographs"] == report["left_out_classes"] == 60
     assert report["text_to_image_recall"]["at_1"] > 0.5
     assert all(curve["slope"] > 0 for curve in report["curves"].values())
+
+
+def test_heads_are_kept_in_a_byte_a_number_and_find_alike(
+    sources: dict[str, train.Looked], heads: dict[str, torch.Tensor]
+) -> None:
+    kept = packed(heads)
+    assert all(kept[name].dtype == torch.int8 for name, tensor in heads.items() if tensor.ndim > 1)
+    again = unpacked(kept)
+    assert again.keys() == heads.keys()
+    for name, tensor in heads.items():
+        bound = tensor.abs().float().amax(-1, keepdim=True) / 126.9 * (0.502 if tensor.ndim > 1 else 0.1)
+        assert ((again[name] - tensor.float()).abs() <= bound + 1e-7).all(), name
+    before, after = train.measure(sources, heads), train.measure(sources, again)
+    assert after["text_to_image_recall"]["at_1"] == pytest.approx(before["text_to_image_recall"]["at_1"], abs=0.02)
+
+
+def test_a_row_of_nothing_stays_nothing() -> None:
+    assert torch.equal(unpacked(packed({"outer": torch.zeros(2, 3)}))["outer"], torch.zeros(2, 3))
 
 
 def test_the_same_seed_gives_the_same_heads(sources: dict[str, train.Looked], monkeypatch: pytest.MonkeyPatch) -> None:
