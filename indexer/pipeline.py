@@ -28,7 +28,7 @@ from indexer.metadata import embedded_metadata
 from indexer.sources import TRANSCRIPTS, Source, find
 from indexer.transcripts import Passage, page_passages, passages, read_transcript
 from search.catalog import Catalog, Intake, SetAside
-from search.corpus import KINDS, description_text
+from search.corpus import KINDS, description_text, embed_segments
 from search.embedding import Models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
@@ -352,14 +352,14 @@ class Indexer:
             images = (picture(frames[key]) for key in new)
             self._catalog.put_embeddings(visual, dict(zip(new, self._models.visual.embed_images(images), strict=True)))
         texts = {
-            segment.embedding_key: segment.text
+            segment.embedding_key: segment
             for one in prepared
             for segment in one.intake.segments
             if segment.kind in KINDS[Space.text]
         }
         new = self._new(text, list(texts))
         if new:
-            vectors = self._models.text.embed_texts([texts[key] for key in new])
+            vectors = embed_segments(self._models.text, [texts[key] for key in new])
             self._catalog.put_embeddings(text, dict(zip(new, vectors, strict=True)))
         self._catalog.take_in([one.intake for one in prepared], by="index")
 

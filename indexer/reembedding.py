@@ -21,7 +21,7 @@ from PIL import Image
 from indexer.media import Decoder, Limits, picture
 from indexer.pipeline import Progress, frame_key
 from search.catalog import SetAside
-from search.corpus import KINDS
+from search.corpus import KINDS, embed_segments
 from search.embedding import Models
 from search.engine import Space
 from search.errors import BrokenMedia, LibraryBusy, LoupeError
@@ -91,13 +91,13 @@ class Reembedder:
         catalog = self._library.catalog
         aside: dict[str, SetAside] = {}
         pictures: dict[str, Image.Image] = {}
-        texts: dict[str, str] = {}
+        texts: dict[str, Segment] = {}
         for path in paths:
             asset = catalog.asset_at(path)
             if asset is None:
                 continue
             segments = catalog.segments_of(asset.ordinal)
-            texts |= {one.embedding_key: one.text for one in segments if one.kind in KINDS[Space.text]}
+            texts |= {one.embedding_key: one for one in segments if one.kind in KINDS[Space.text]}
             try:
                 pictures |= self._pictures(asset, [one for one in segments if one.kind in KINDS[Space.visual]], decoder)
             except (LoupeError, OSError) as error:
@@ -106,7 +106,7 @@ class Reembedder:
         seen = self._models.visual.embed_images(pictures.values())
         catalog.put_embeddings(visual, dict(zip(pictures, seen, strict=True)))
         new = {key: texts[key] for key in texts.keys() - catalog.embeddings(text, list(texts)).keys()}
-        read = self._models.text.embed_texts(list(new.values()))
+        read = embed_segments(self._models.text, list(new.values()))
         catalog.put_embeddings(text, dict(zip(new, read, strict=True)))
         return aside
 

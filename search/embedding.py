@@ -109,10 +109,18 @@ class Embedder(TextEmbedder, Protocol):
 
 
 class Reader(TextEmbedder, Protocol):
-    """What reads passages and descriptions, and the queries for them."""
+    """What reads passages and descriptions, and (`embed_texts`) the queries for them."""
 
     @property
     def standard(self) -> Standard: ...
+
+    def embed_passages(self, passages: Sequence[Sequence[str]]) -> Vectors:
+        """One vector per passage, given in one or more parts, in order, float32 [n, d]; [0, d] for none."""
+        ...
+
+    def more_like(self, passages: Vectors) -> Vector:
+        """The query, float32 [d], for what says the like of one or more passages, [n, d]."""
+        ...
 
 
 class Models(msgspec.Struct, frozen=True):

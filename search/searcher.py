@@ -21,7 +21,7 @@ from pyroaring import BitMap
 from search import policy
 from search.catalog import Catalog
 from search.columns import FACETS, Columns
-from search.corpus import metadata_document
+from search.corpus import metadata_document, shown_text
 from search.embedding import Models, Standard, Vector
 from search.engine import Engine, Match, Space
 from search.errors import NotCleared, NotFound
@@ -328,7 +328,7 @@ class Searcher:
         if len(pictures):
             return self._like_picture(_summary(pictures), scope, depth)
         if len(words):
-            near = self._near(Leg.passage, _summary(words), self._models.text.standard)
+            near = self._near(Leg.passage, self._models.text.more_like(words), self._models.text.standard)
             return _Want(scope, depth, [near])
         return _Want(scope, depth, [])
 
@@ -372,7 +372,7 @@ class Searcher:
             segment = segments.get(found[leg].segment)
             why = Why(leg)
             if segment:
-                why = Why(leg, segment.text, segment.start, segment.end, segment.page)
+                why = Why(leg, shown_text(segment), segment.start, segment.end, segment.page)
             if leg is Leg.keyword:
                 terms = self._engine.matching_words(query.text, why.text or metadata_document(asset).words)
                 why = msgspec.structs.replace(why, text=why.text or asset.title, terms=terms)

@@ -11,7 +11,7 @@ from search.embedding import Calibration, Curves, ModelId, Models, Standard, Vec
 from search.models import adapting, loupe_mini, runtimes
 from search.models.clip import OpenClipEmbedder, load_clip
 from search.models.loupe_mini import LoupeMini
-from search.models.sentences import SentenceEmbedder
+from search.models.sentences import SentenceEmbedder, asked
 from search.models.store import ModelStore
 
 
@@ -23,8 +23,8 @@ class _Mini(Models, frozen=True):
 
     def read(self, text: str) -> tuple[Vector, Vector]:
         with self.lock, torch.inference_mode():  # the tokenizer keeps state between calls
-            sentence, layers = self.mini.read(loupe_mini.tokenizer(self.mini.text)([text]))
-            return self.mini.say(sentence, layers, normalize=True)[0].numpy(), sentence[0].numpy()
+            read = self.mini.read(loupe_mini.tokenizer(self.mini.text)([text]))
+            return self.mini.say(read, normalize=True)[0].numpy(), asked(read.sentence.numpy())[0]
 
 
 def load_models(
@@ -41,8 +41,8 @@ def load_models(
     heads = adapting.heads_of(directory, name) if ours and name != loupe_mini.NAME else loupe_mini.HEADS
     mini = loupe_mini.load(heads)
     curves = msgspec.convert(json.loads(loupe_mini.REPORT.read_bytes())["curves"], Curves)
-    reads = ModelId("all-MiniLM-L6-v2", loupe_mini.TEXT[2], "256 tokens", loupe_mini.WORDS)
-    text = SentenceEmbedder(mini.text, reads, Standard(curves.text_text, mini.background_texts.numpy()))
+    bank = mini.background_texts.numpy()
+    text = SentenceEmbedder(mini.text, loupe_mini.TEXT[2], "256 tokens", bank, curves.text_text)
     if not ours:
         return Models(load_clip(name, curves, ModelStore(directory), runtime), text)
     sees = ModelId(name, loupe_mini.digest(heads), "260 pixels, bicubic, squash and middle", loupe_mini.DIMENSION)

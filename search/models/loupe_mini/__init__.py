@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import timm
 import torch
@@ -73,6 +73,19 @@ SENTENCE_WEIGHT: Final = 3.0
 _CLASS_SHARE: Final = 0.5
 _NEARNESS_SHARE: Final = 0.6
 _NEAREST: Final = 20
+#: What the sentence vector, which speaks to the classes, counts in a text of few tokens; in one of many it counts 1.
+#: A caption describes, which the heads learned; few words name a thing or a thought, and names are what classes are.
+_TERSE: Final = 2.5
+_FEW, _MANY = 3, 9
+
+
+class Read(NamedTuple):
+    """What the text tower makes of n texts: sentence vectors [n, 384], the means of three layers [n, 1152], float32
+    both, and how many tokens each text has, int64 [n]."""
+
+    sentence: Tensor
+    layers: Tensor
+    length: Tensor
 
 
 class LoupeMini(nn.Module):
@@ -136,30 +149,40 @@ class LoupeMini(nn.Module):
 
     def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
         """Token ids [n, l], 0 where padded, to vectors [n, d]."""
-        return self.say(*self.read(text), normalize)
+        return self.say(self.read(text), normalize)
 
-    def read(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Token ids [n, l] to sentence vectors [n, 384] and the means of three layers [n, 1152]."""
+    def read(self, text: Tensor) -> Read:
+        """Token ids [n, l], 0 where padded, to what `say` makes vectors of."""
         there = (text != _PAD).long()
         tower: Any = self.text[0]
         states = tower.model(input_ids=text, attention_mask=there, output_hidden_states=True).hidden_states
         sentence = functional.normalize(_mean(states[-1], there), dim=-1)
         # The first and the last token are marks, which say nothing before the last layer.
         within = there * (torch.arange(text.shape[1]) > 0) * (text != self.text.tokenizer.sep_token_id)
-        return sentence, torch.cat([_mean(states[layer], within) for layer in _LAYERS], dim=-1)
+        layers = torch.cat([_mean(states[layer], within) for layer in _LAYERS], dim=-1)
+        return Read(sentence, layers, within.sum(dim=1))
 
-    def say(self, sentence: Tensor, layers: Tensor, normalize: bool = False) -> Tensor:
-        """Sentence vectors [n, 384] and layers [n, 1152] to vectors [n, d]."""
-        read = text_features(dict(self.named_buffers(recurse=False)), sentence, layers)
-        heads = _averaged(read @ self.text_projection)
-        vectors = torch.cat([heads, sentence, torch.ones(len(sentence), 1)], dim=-1)
+    def say(self, read: Read, normalize: bool = False) -> Tensor:
+        """What `read` made of n texts to vectors [n, d]."""
+        heads = self.say_heads(read)
+        vectors = torch.cat([heads, _emphasis(read.length) * read.sentence, torch.ones(len(heads), 1)], dim=-1)
         return functional.normalize(vectors, dim=-1) if normalize else vectors
 
+    def say_heads(self, read: Read) -> Tensor:
+        """The heads' part of the vectors [n, 768]."""
+        return _averaged(text_features(dict(self.named_buffers(recurse=False)), read) @ self.text_projection)
 
-def text_features(heads: Mapping[str, Tensor], sentence: Tensor, layers: Tensor) -> Tensor:
-    """What the text head reads: sentence vectors [n, 384] and layers [n, 1152] to features [n, 1536]."""
-    standard = (layers - heads["text_mean"]) / heads["text_deviation"] / math.sqrt(WORDS)
-    return torch.cat([SENTENCE_WEIGHT * sentence, standard], dim=-1)
+
+def text_features(heads: Mapping[str, Tensor], read: Read) -> Tensor:
+    """What the text head reads: features [n, 1536] of n texts."""
+    standard = (read.layers - heads["text_mean"]) / heads["text_deviation"] / math.sqrt(WORDS)
+    return torch.cat([SENTENCE_WEIGHT * read.sentence, standard], dim=-1)
+
+
+def _emphasis(length: Tensor) -> Tensor:
+    """What the sentence vectors count in texts of these lengths [n]: float32 [n, 1]."""
+    terse = ((_MANY - length) / (_MANY - _FEW)).clamp(0, 1)
+    return (1 + (_TERSE - 1) * terse)[:, None]
 
 
 def _averaged(heads: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ from torch.nn import functional
 
 from search.embedding import Curve, Standard
 from search.models import loupe_mini
-from search.models.loupe_mini import FEATURES, HEADS, HIDDEN, MEMBER, MEMBERS, REPORT, WORDS, LoupeMini, data
+from search.models.loupe_mini import FEATURES, HEADS, HIDDEN, MEMBER, MEMBERS, REPORT, WORDS, LoupeMini, Read, data
+from search.models.sentences import asked, told
 
 EPOCHS: Final = 50
 #: How many pairs of each source a batch holds. Without classes and drawings the heads forget whatever the captions do
@@ -58,14 +59,15 @@ class Looked(msgspec.Struct, frozen=True):
     """What the frozen towers make of a source.
 
     `features` [views, pictures, 3032] and `logits` [views, pictures, 1000] of the pictures; `sentences` [texts, 384]
-    and `layers` [texts, 1152] of the texts, float16 all; `text_of` names the picture of each text, in order; `left_out`
-    the pictures kept for measuring.
+    and `layers` [texts, 1152] of the texts, float16 all, and their `lengths` in tokens; `text_of` names the picture of
+    each text, in order; `left_out` the pictures kept for measuring.
     """
 
     features: NDArray[np.float16]
     logits: NDArray[np.float16]
     sentences: NDArray[np.float16]
     layers: NDArray[np.float16]
+    lengths: NDArray[np.int64]
     text_of: NDArray[np.int64]
     left_out: NDArray[np.bool_]
 
@@ -73,6 +75,14 @@ class Looked(msgspec.Struct, frozen=True):
     def kept(self) -> NDArray[np.int64]:
         """The pictures to learn from."""
         return np.flatnonzero(~self.left_out)
+
+    def read(self, texts: NDArray[np.int64]) -> Read:
+        """What `LoupeMini.say` makes vectors of, for the texts in these places."""
+        return Read(
+            torch.from_numpy(self.sentences[texts]).float(),
+            torch.from_numpy(self.layers[texts]).float(),
+            torch.from_numpy(self.lengths[texts]),
+        )
 
 
 _FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -138,27 +148,29 @@ def look(source: data.Source) -> Looked:
             seen = loupe_mini.look(model.sight, torch.stack([pixels(view) for view in views]))
             features.append(seen[0].half())
             logits.append(seen[1].half())
-    sentences, layers = read(model, [text for texts in source.texts for text in texts])
+    sentences, layers, lengths = read(model, [text for texts in source.texts for text in texts])
     return Looked(
         torch.stack(features, dim=1).numpy(),
         torch.stack(logits, dim=1).numpy(),
         sentences.half().numpy(),
         layers.half().numpy(),
+        lengths.numpy(),
         np.array([place for place, texts in enumerate(source.texts) for _ in texts], np.int64),
         np.array([place in source.left_out for place in range(len(source.paths))]),
     )
 
 
-def read(model: LoupeMini, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Sentence vectors [n, 384] and layers [n, 1152] of texts, those of like length read together."""
+def read(model: LoupeMini, texts: Sequence[str]) -> Read:
+    """What the text tower makes of texts, those of like length read together."""
     tokenize = loupe_mini.tokenizer(model.text)
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    sentences, layers = torch.zeros(len(texts), WORDS), torch.zeros(len(texts), 3 * WORDS)
+    whole = Read(torch.zeros(len(texts), WORDS), torch.zeros(len(texts), 3 * WORDS), torch.zeros(len(texts)).long())
     with torch.inference_mode():
         for start in track(range(0, len(order), 128), "Reading the texts"):
             places = order[start : start + 128]
-            sentences[places], layers[places] = model.read(tokenize([texts[place] for place in places]))
-    return sentences, layers
+            for kept, made in zip(whole, model.read(tokenize([texts[place] for place in places])), strict=True):
+                kept[places] = made
+    return whole
 
 
 # ---- training
@@ -216,10 +228,11 @@ def _member(looked: Mapping[str, Looked], heads: Mapping[str, Tensor], seed: int
         lr=RATE,
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps + 1, pct_start=0.1)
-    for features, logits, sentences, layers in track(_batches(looked, steps, seed), "Training a head", steps):
+    for features, logits, said in track(_batches(looked, steps, seed), "Training a head", steps):
         standard = (features - heads["mean"]) / heads["deviation"]
         chances = logits.softmax(dim=-1)
-        cosines = model.see(standard, chances) @ model.say(loupe_mini.text_features(heads, sentences, layers)).T
+        sentences = said.sentence
+        cosines = model.see(standard, chances) @ model.say(loupe_mini.text_features(heads, said)).T
         # The classes' part of the vectors is fixed; beside it the heads learn what it lacks.
         cosines = cosines + CLASS_SHARE * functional.normalize(chances @ names, dim=-1) @ sentences.T
         loss = _contrast(SCALE * cosines, (sentences @ sentences.T > SAME).float())
@@ -241,22 +254,27 @@ def fixed(looked: Mapping[str, Looked]) -> dict[str, Tensor]:
         "deviation": seen.std(dim=0) + 1e-4,
         "text_mean": layers.mean(dim=0),
         "text_deviation": layers.std(dim=0) + 1e-4,
-        # A class's first text is its name.
-        "class_names": torch.from_numpy(classes.sentences[_first(classes)]).float(),
+        "class_names": _class_names(classes),
     }
+
+
+def _class_names(classes: Looked) -> Tensor:
+    """What classes mean [1000, 384]: between a class's name, its first text, and the mean of all that is said of it."""
+    sentences = torch.from_numpy(classes.sentences).float()
+    of = torch.from_numpy(classes.text_of)
+    names = sentences[_first(classes)]
+    told = functional.normalize(torch.zeros_like(names).index_add(0, of, sentences), dim=-1)
+    return functional.normalize(names + told, dim=-1)
 
 
 def reference(looked: Mapping[str, Looked], heads: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the vectors are held against: texts to take nearness from, and the backgrounds of the standards."""
     chosen = [_evenly(np.flatnonzero(~one.left_out[one.text_of]), BANK) for one in looked.values()]
-    texts = [
-        (torch.from_numpy(one.sentences[places]).float(), torch.from_numpy(one.layers[places]).float())
-        for one, places in zip(looked.values(), chosen, strict=True)
-    ]
+    texts = [one.read(places) for one, places in zip(looked.values(), chosen, strict=True)]
+    said = torch.cat([text.sentence for text in texts])
     model = LoupeMini(nn.Identity(), nn.Identity(), heads)  # type: ignore[arg-type]
-    model.bank = torch.cat([model.say(*said)[:, :-1] for said in texts])
+    model.bank = torch.cat([torch.cat([model.say_heads(text) for text in texts]), said], dim=1)
     pictures = [(one, _evenly(one.kept, -(-BACKGROUND // len(looked)))) for one in looked.values()]
-    said = torch.cat([sentences for sentences, _ in texts])
     return {
         "bank": model.bank,
         "background_features": torch.cat([torch.from_numpy(one.features[0, places]) for one, places in pictures]),
@@ -281,8 +299,8 @@ def _contrast(logits: Tensor, same: Tensor) -> Tensor:
     return both / 2
 
 
-def _batches(looked: Mapping[str, Looked], steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """For each step features [b, 3032], logits [b, 1000], sentences [b, 384] and layers [b, 1152] that belong together.
+def _batches(looked: Mapping[str, Looked], steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Read]]:
+    """For each step features [b, 3032], logits [b, 1000] and what was read of b texts that belong together.
 
     A pair is a picture in one of its views and one of its texts; no picture comes twice in a batch.
     """
@@ -292,16 +310,15 @@ def _batches(looked: Mapping[str, Looked], steps: int, seed: int) -> Iterator[tu
             _pairs(one, generator.choice(one.kept, BATCH[name], replace=False), generator)
             for name, one in looked.items()
         ]
-        features, logits, sentences, layers = (torch.cat(tensors).float() for tensors in zip(*parts, strict=True))
-        yield features, logits, sentences, layers
+        features, logits, said = zip(*parts, strict=True)
+        yield torch.cat(features), torch.cat(logits), Read(*map(torch.cat, zip(*said, strict=True)))
 
 
-def _pairs(one: Looked, pictures: NDArray[np.int64], generator: np.random.Generator) -> tuple[Tensor, ...]:
+def _pairs(one: Looked, pictures: NDArray[np.int64], generator: np.random.Generator) -> tuple[Tensor, Tensor, Read]:
     views = generator.integers(len(one.features), size=len(pictures))
     first, last = np.searchsorted(one.text_of, pictures), np.searchsorted(one.text_of, pictures, side="right")
-    texts = generator.integers(first, last)
-    arrays = one.features[views, pictures], one.logits[views, pictures], one.sentences[texts], one.layers[texts]
-    return tuple(torch.from_numpy(array) for array in arrays)
+    features, logits = (torch.from_numpy(array[views, pictures]).float() for array in (one.features, one.logits))
+    return features, logits, one.read(generator.integers(first, last))
 
 
 # ---- measuring
@@ -312,13 +329,12 @@ def measure(looked: Mapping[str, Looked], heads: dict[str, Tensor]) -> dict[str,
     model = LoupeMini(nn.Identity(), nn.Identity(), heads)  # type: ignore[arg-type]
     photographs, classes = looked["captioned"], looked["classes"]
     places = np.flatnonzero(photographs.left_out)
-    asked = np.flatnonzero(photographs.left_out[photographs.text_of])
-    truth = np.searchsorted(places, photographs.text_of[asked])
+    captioned = np.flatnonzero(photographs.left_out[photographs.text_of])
+    truth = np.searchsorted(places, photographs.text_of[captioned])
     with torch.inference_mode():
         images = _seen(model, photographs, places).numpy()
-        sentences = torch.from_numpy(photographs.sentences[asked]).float()
-        captions = model.say(sentences, torch.from_numpy(photographs.layers[asked]).float(), normalize=True).numpy()
-        words = sentences.numpy()
+        said = photographs.read(captioned)
+        captions, words = model.say(said, normalize=True).numpy(), said.sentence.numpy()
     cosines = captions @ images.T
     pictures, texts = model.background().numpy(), model.background_texts.numpy()
     by_image = np.stack([words[truth == place].mean(0) for place in range(len(places))])
@@ -326,14 +342,18 @@ def measure(looked: Mapping[str, Looked], heads: dict[str, Tensor]) -> dict[str,
     return {
         "model": loupe_mini.NAME,
         "left_out_photographs": len(places),
-        "left_out_captions": len(asked),
+        "left_out_captions": len(captioned),
         "left_out_classes": int(classes.left_out.sum()),
         "text_to_image_recall": _recall(cosines, truth, (1, 5, 10)),
         "zero_shot": _zero_shot(model, classes),
         "curves": {
             "text_image": curve(standardised(captions, images, pictures), truth[:, None] == np.arange(len(places))),
             "image_image": curve(standardised(images, images, pictures), by_image @ by_image.T >= ALIKE, itself=True),
-            "text_text": curve(standardised(words, words, texts), truth[:, None] == truth[None, :], itself=True),
+            "text_text": curve(
+                standardised(asked(words), told(words, texts), told(texts, texts)),
+                truth[:, None] == truth[None, :],
+                itself=True,
+            ),
         },
     }
 
@@ -356,14 +376,8 @@ def _zero_shot(model: LoupeMini, classes: Looked) -> dict[str, float]:
     first = _first(classes)
     with torch.inference_mode():
         # A class's first two texts are its name, and "a photo of a" and its name.
-        named = [
-            model.say(
-                torch.from_numpy(classes.sentences[first + k]).float(),
-                torch.from_numpy(classes.layers[first + k]).float(),
-            )
-            for k in (0, 1)
-        ]
-        names = functional.normalize(named[0] + named[1], dim=-1).numpy()
+        named, photo_of = (model.say(classes.read(first + k)) for k in (0, 1))
+        names = functional.normalize(named + photo_of, dim=-1).numpy()
         return _recall(_seen(model, classes, places).numpy() @ names.T, places, (1, 5))
 
 

@@ -25,6 +25,7 @@ def looked(name: str, chance: np.random.Generator, towers: np.ndarray) -> train.
         np.zeros((2, count, 1000), np.float16),
         np.repeat(meanings, 2, axis=0).astype(np.float16),
         np.repeat(np.tile(meanings, 3), 2, axis=0).astype(np.float16),
+        chance.integers(1, 20, 2 * count),
         np.repeat(np.arange(count), 2),
         np.arange(count) < (60 if name != "drawings" else 0),
     )
@@ -92,9 +93,31 @@ def test_the_same_seed_gives_the_same_heads(sources: dict[str, train.Looked], mo
 
 def test_what_is_left_out_is_in_no_batch(sources: dict[str, train.Looked]) -> None:
     kept = {tuple(one.features[0, place]) for one in sources.values() for place in one.kept}
-    for features, logits, sentences, layers in train._batches(sources, 5, seed=0):
-        assert len(features) == len(logits) == len(sentences) == len(layers) == 128
+    for features, logits, said in train._batches(sources, 5, seed=0):
+        assert {len(features), len(logits), *map(len, said)} == {128}
         assert {tuple(row) for row in features.half().numpy()} <= kept
+
+
+def test_a_class_means_its_name_and_what_is_said_of_it(
+    sources: dict[str, train.Looked], heads: dict[str, torch.Tensor]
+) -> None:
+    classes = sources["classes"]
+    sentences = torch.from_numpy(classes.sentences).float()
+    for place in (0, 999):
+        own = sentences[torch.from_numpy(np.flatnonzero(classes.text_of == place))]
+        told = own[0] + torch.nn.functional.normalize(own.sum(dim=0), dim=0)
+        torch.testing.assert_close(heads["class_names"][place], told / told.norm(), atol=1e-5, rtol=0)
+
+
+def test_in_few_words_the_sentence_counts_more(
+    sources: dict[str, train.Looked], heads: dict[str, torch.Tensor]
+) -> None:
+    model = LoupeMini(torch.nn.Identity(), torch.nn.Identity(), heads)  # type: ignore[arg-type]
+    said = sources["captioned"].read(np.arange(4))
+    vectors = model.say(said._replace(length=torch.tensor([1, 3, 6, 30])))
+    head, sentence = vectors[:, :HEAD].norm(dim=1), vectors[:, HEAD:-1].norm(dim=1)
+    torch.testing.assert_close(head, torch.ones(4))
+    torch.testing.assert_close(sentence, torch.tensor([2.5, 2.5, 1.75, 1.0]), atol=1e-2, rtol=0)
 
 
 def test_pictures_near_to_everything_are_held_back(
