@@ -16,8 +16,8 @@ all fall behind it, and the first two behind the best leg by itself. Ranks and s
 which other assets there are, so what a person may not find would show through the numbers of what they may. Here an
 asset's relevance depends on the query and on itself alone. The weights were chosen over three sets at once, the sample
 queries, the questions about recordings and captioned photographs: the captions gain from more weight of pictures
-beside words up to 0.8, the other two lose beyond 0.4. A noisy-or of the legs' chances was worse: it cannot let one leg
-speak against.
+beside words up to 0.4, the other two lose beyond 0.3; more weight of keywords than 4 costs questions about recordings
+and half described libraries. A noisy-or of the legs' chances was worse: it cannot let one leg speak against.
 """
 
 import math
@@ -29,15 +29,17 @@ import msgspec
 from search.types import Leg
 
 #: What each leg's evidence counts; for the keyword leg, what finding every word of the query is worth.
-WEIGHT: Final[Mapping[Leg, float]] = {Leg.visual: 1.0, Leg.passage: 1.0, Leg.keyword: 7.0}
-WEIGHT_BESIDE_WORDS: Final = 0.4
+WEIGHT: Final[Mapping[Leg, float]] = {Leg.visual: 1.0, Leg.passage: 1.0, Leg.keyword: 4.0}
+WEIGHT_BESIDE_WORDS: Final = 0.25
 
-#: As much as a picture's looks can speak against words that speak for it. What is odd to the model (a misspelt word, a
-#: name) is like no picture at all, which says nothing of the picture.
+#: As much as a picture's looks can speak against what is said of it.
 _AGAINST: Final = 2.0
 
-#: Hits below this come after the break, as weaker matches: the evidence speaks against them.
-STRONG: Final = 0.5
+#: Hits below this come after the break, as weaker matches. At one half the evidence only begins to speak for an asset,
+#: and half of what stands above is wrong; here nonsense brings up nothing, and the harmonic mean of precision and
+#: recall over the sample queries with and without descriptions and the questions about recordings is highest
+#: (`python -m benchmarks.relevance` prints both for several breaks).
+STRONG: Final = 0.85
 
 #: Evidence beyond this is certainty; it keeps the exponential in range.
 _CERTAIN: Final = 30.0
@@ -96,6 +98,17 @@ def _relevance(said: Mapping[Leg, float]) -> float:
 
 
 def _weighed(leg: Leg, value: float, said: Mapping[Leg, float]) -> float:
+    if leg is not Leg.keyword and value < 0:
+        value = _doubted(value, max(0.0, min(said.get(Leg.keyword, 0.0), 1.0)) ** 2)
     if leg is Leg.visual and Leg.passage in said:
         return WEIGHT_BESIDE_WORDS * max(value, -_AGAINST)
     return WEIGHT[leg] * value
+
+
+def _doubted(against: float, doubt: float) -> float:
+    """Evidence against, from a witness who with the chance `doubt` (0 to 1) did not understand what was asked.
+
+    A word that a model does not know, a name or a misspelt one, is like no picture and no sentence. The more of the
+    query's words an asset has, the less it counts that it is otherwise unlike (a contaminated likelihood: Tukey 1960).
+    """
+    return math.log(doubt + (1 - doubt) * math.exp(max(against, -_CERTAIN)))

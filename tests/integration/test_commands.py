@@ -70,8 +70,8 @@ def test_make_demo_answers(demo_made: str) -> None:
     with httpx.Client(base_url=demo_made, headers={"Origin": demo_made}, timeout=60) as client:
         assert "<title>Loupe</title>" in client.get("/").text
         client.post("/v1/demo/sign-in", json={"user": "mara"}).raise_for_status()
-        page = client.post("/v1/search", json={"text": "hot drink seen from above"}).json()
-    assert page["hits"][0]["asset"]["id"] == "espresso-cup"
+        page = client.post("/v1/search", json={"text": "cosy evening with a glass of red"}).json()
+    assert page["hits"][0]["asset"]["id"] == "wine-and-djembe-room"
 
 
 def test_make_test_runs_tests(clone: Path, environment: dict[str, str], demo_made: str) -> None:

@@ -38,9 +38,9 @@ def test_access_is_said_of_each_route(demo: Server) -> None:
     assert routes == set(ACCESS)
 
 
-def test_the_espresso_is_found(mara: httpx.Client) -> None:
-    page = mara.post("/v1/search", json={"text": "hot drink seen from above"}).json()
-    assert page["hits"][0]["asset"]["id"] == "espresso-cup"
+def test_a_glass_of_wine_is_found(mara: httpx.Client) -> None:
+    page = mara.post("/v1/search", json={"text": "cosy evening with a glass of red"}).json()
+    assert page["hits"][0]["asset"]["id"] == "wine-and-djembe-room"
     assert not page["hits"][0]["weak"]
     assert page["hits"][0]["why"]
 

@@ -25,7 +25,7 @@ from search.policy import Scope
 FIELDS: Final = {"title": 1.0, "keywords": 1.0, "description": 0.9, "body": 0.8, "name": 0.8}
 
 #: What a word is worth where only one that is spelt nearly so occurs: less than any field makes of the word itself.
-NEAR: Final = 0.7
+NEAR: Final = 0.75
 
 #: What an id or a file name is worth that is the whole query: certainty, whatever the other legs say.
 WHOLE: Final = 6.0

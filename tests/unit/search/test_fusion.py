@@ -40,15 +40,25 @@ def test_an_asset_s_relevance_is_its_own_affair(said: dict[int, dict[Leg, float]
 def test_evidence_for_is_strong_and_against_is_weak(said: dict[Leg, float]) -> None:
     one = fuse({1: said})[0]
     if all(value > 0 for value in said.values()):
-        assert not one.weak
+        assert one.relevance >= 0.5
     if all(value < -0.001 for value in said.values()):
-        assert one.weak
+        assert one.relevance < 0.5
     assert one.weak == (one.relevance < STRONG)
 
 
 def test_words_outrank_looks_where_both_speak() -> None:
     assert relevance({Leg.visual: 2.0, Leg.passage: -1.0}) < 0.5 < relevance({Leg.visual: -1.0, Leg.passage: 2.0})
     assert relevance({Leg.visual: 2.0}) == pytest.approx(relevance({Leg.passage: 2.0}))
+
+
+@given(st.floats(0, 1), st.floats(-20, -0.01), st.sampled_from((Leg.passage, Leg.visual)))
+def test_unlikeness_speaks_less_against_what_has_the_words(found: float, against: float, leg: Leg) -> None:
+    """In full where no word is found, and not at all where every word is."""
+    said = {Leg.keyword: found, leg: against}
+    odds = fuse({1: said})[0].evidence[leg]
+    assert against - 1e-9 <= odds <= 0
+    assert odds == pytest.approx(against * (found == 0), abs=1e-6) or 0 < found < 1
+    assert relevance(said) >= relevance(said | {Leg.keyword: found / 2}) - 1e-9
 
 
 def test_what_is_wanted_twice_must_be_both() -> None:
