@@ -57,7 +57,7 @@ def cli(context: click.Context) -> None:
       loupe demo                                  the sample library, with people to sign in as
       loupe index ~/Pictures                      index a folder (again: only what changed)
       loupe serve                                 serve the search page on 127.0.0.1
-      loupe search "hot drink seen from above"    ask in the terminal
+      loupe search "cosy evening"                 ask in the terminal
 
     Exit codes: 0 done, 1 done with files set aside, 2 wrong use, 3 failed.
     """
@@ -346,7 +346,7 @@ def search(
 
     \b
     Examples:
-      loupe search "hot drink seen from above"
+      loupe search "cosy evening with a glass of red"
       loupe search "mountain" --as mara --usage channel=social,territory=DE,on=2027-03-01
       loupe search birds --json | jq '.hits[].asset.id'
     """
@@ -602,15 +602,13 @@ def model_list(context: click.Context, every: bool, as_json: bool) -> None:
     settings = _settings(context)
     from search.models.listing import listed
 
-    table = Table("model", "state", "size", "licence", "about", box=None, padding=(0, 2, 0, 0))
     for one in listed(configuration.models_directory(settings), every=every):
         if as_json:
             _emit(one)
-        else:
-            size = f"{one.byte_size / 1e6:,.0f} MB" if one.byte_size else ""
-            table.add_row(one.name, one.state, size, one.licence, one.about)
-    if not as_json:
-        _out.print(table)
+            continue
+        size = f"{one.byte_size / 1e6:,.0f} MB" if one.byte_size else ""
+        told = ", ".join(filter(None, (one.state, size, one.licence, one.about)))
+        _out.print(f"[bold]{escape(one.name)}[/bold]\n  {escape(told)}", soft_wrap=True)
 
 
 @model.command("pull")

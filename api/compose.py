@@ -30,10 +30,11 @@ from search import policy
 from search.embedding import Models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
-from search.errors import BadSettings, LibraryBusy, LoupeError
+from search.errors import BadQuery, BadSettings, LibraryBusy, LoupeError
 from search.library import Library
 from search.models import adapting, loupe_mini
 from search.models.adapting import Trained
+from search.models.clip import lasting
 from search.models.loading import load_models
 from search.searcher import Searcher
 from search.types import ResourceKind
@@ -150,7 +151,7 @@ def use_model(
     library = Library(Path(settings.data_dir))
     try:
         models = load_models(name, models_directory(settings), settings.runtime)
-        return Reembedder(library, models, limits(settings)).run(name, progress, stop)
+        return Reembedder(library, models, limits(settings)).run(lasting(name), progress, stop)
     finally:
         library.close()
 
@@ -167,6 +168,8 @@ def train_model(
     whole = adapting.full_name(name)
     library = Library(Path(settings.data_dir))
     try:
+        if model_name(settings, library) == whole:
+            raise BadQuery(f"{whole} would be replaced while the library answers with it.", "Give another --name.")
         mini = loupe_mini.load()
         assets = approved.approved(library, collections)
         seen = list(approved.examples(library, mini, assets, progress, stop))

@@ -109,7 +109,9 @@ def load_clip(name: str, curves: Curves, store: ModelStore, runtime: runtimes.Ch
     model.eval().requires_grad_(False)
     with torch.inference_mode():
         dimension = model.encode_text(tokenizer(["a"])).shape[-1]
-    model_id = ModelId(name, _digest(model.state_dict()), str(transform), dimension)
+    # Where a checkpoint lies is not part of what it is: moved, its vectors are still its own.
+    called = name if published else f"{architecture}/{checkpoint.name}"
+    model_id = ModelId(called, _digest(model.state_dict()), str(transform), dimension)
     running = runtimes.running(model, transform, tokenizer, runtime)
 
     def embedder(against: Vectors) -> OpenClipEmbedder:
@@ -117,6 +119,12 @@ def load_clip(name: str, curves: Curves, store: ModelStore, runtime: runtimes.Ch
         return OpenClipEmbedder(running, transform, tokenizer, model_id, standards)
 
     return embedder(embedder(np.zeros((0, dimension), np.float32)).embed_images(background.pictures()))
+
+
+def lasting(name: str) -> str:
+    """The name by which a model is found from wherever one stands: the path of a checkpoint made absolute."""
+    architecture, slash, source = name.partition("/")
+    return f"{architecture}/{Path(source).resolve()}" if slash and Path(source).is_file() else name
 
 
 def preprocess_of(architecture: str, tag: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class ModelStore:
             raise ModelUnavailable(f"The hub has no {repository} at {wanted!r}.", "Name another revision.") from error
         except (HfHubHTTPError, OfflineModeIsEnabled, HTTPError, OSError) as error:
             raise ModelUnavailable(
-                f"The model {name!r} cannot be fetched from {constants.ENDPOINT}: {_first_line(error)}",
+                f"The model {name!r} cannot be fetched from {constants.ENDPOINT}: {_first_line(error)}.",
                 "What came so far is kept; pull again to go on. Without a hub, use loupe-mini or ARCHITECTURE/FILE.",
             ) from error
         _write(folder / _RECORD, msgspec.json.format(msgspec.json.encode(one)))
@@ -205,4 +205,4 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
+    return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")

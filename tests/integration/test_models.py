@@ -66,10 +66,25 @@ def test_a_library_moves_over_when_all_is_embedded(settings: Settings, other: st
     assert model_in_use(settings) == ("", "loupe-mini")
     done = compose.use_model(settings, other)
     assert (done.embedded, done.set_aside, done.interrupted) == (len(NAMES) + 1, (), False)
-    assert model_in_use(settings) == (other, other)
+    assert model_in_use(settings) == (other, f"{ARCHITECTURE}/small.pt")
     again = compose.use_model(settings, "loupe-mini")
     assert again.embedded == 0, "its vectors are still there"
     assert model_in_use(settings) == ("loupe-mini", "loupe-mini")
+
+
+def test_a_checkpoint_is_found_from_anywhere_and_may_move(
+    settings: Settings, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written down is where it lies, not how one went there; its vectors stay its own elsewhere."""
+    path = Path(other.removeprefix(f"{ARCHITECTURE}/"))
+    monkeypatch.chdir(path.parent)
+    assert compose.use_model(settings, f"{ARCHITECTURE}/{path.name}").embedded == len(NAMES) + 1
+    monkeypatch.chdir(tmp_path)
+    assert model_in_use(settings)[0] == other
+    (tmp_path / "moved").mkdir()
+    moved = f"{ARCHITECTURE}/{shutil.copy(path, tmp_path / 'moved')}"
+    assert compose.use_model(settings, moved).embedded == 0
+    assert model_in_use(settings)[0] == moved
 
 
 def test_stopped_it_searches_with_the_old_one_and_goes_on_later(settings: Settings, other: str) -> None:
@@ -171,6 +186,9 @@ def test_invented_names_find_pictures_that_were_left_out(taught: Settings) -> No
     assert not done.interrupted
     with compose.opened(taught) as opened:
         assert opened.models.visual.model_id.name == "loupe-mini+acme"
+
+    with pytest.raises(BadQuery, match="answers with it"):
+        compose.train_model(taught, "acme", ["products"])
 
     heads = heads_of(models_directory(taught), made.name)
     heads.write_bytes(heads.read_bytes()[:-1] + b"!")
