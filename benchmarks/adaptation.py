@@ -15,13 +15,12 @@ import click
 import msgspec
 import numpy as np
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from api import compose
 from api.settings import Settings, models_directory
 from benchmarks.libraries import PHOTOS, asked, credited
-from benchmarks.measures import Row, measured, table
+from benchmarks.measures import CONSOLE, Row, measured, table
 from search.models.adapting import Trained
 from search.models.loading import load_models
 
@@ -49,9 +48,8 @@ def main(as_json: Path | None) -> None:
         if trained is None:
             raise click.ClickException("Stopped.")
         rows = [_pictures_alone(name, models_directory(settings)) for name in ("loupe-mini", trained.name)]
-    console = Console()
-    console.print(_table(trained))
-    console.print(table("what it knew before: the sample queries, pictures alone", rows))
+    CONSOLE.print(_table(trained))
+    CONSOLE.print(table("what it knew before: the sample queries, pictures alone", rows))
     if as_json:
         as_json.write_bytes(msgspec.json.encode({"trained": trained, "rows": rows}) + b"\n")
 

@@ -25,12 +25,11 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch.nn import functional
 
 from benchmarks import libraries
 from benchmarks.libraries import Asked, Shelf
-from benchmarks.measures import Row, measured, table
+from benchmarks.measures import CONSOLE, Row, measured, table
 from search.fusion import fuse
 from search.types import Leg
 
@@ -67,7 +66,7 @@ def main(model: str, captioned: Path | None, as_json: Path | None) -> None:
         ways |= {"evidence (Loupe)": _evidence}
         relevant = [query.relevant for query in queries]
         rows += [measured(name, way, relevant, [rank(query.said) for query in queries]) for way, rank in ways.items()]
-    Console().print(table(f"{model}: ways of fusion, mean and 95 % interval", rows))
+    CONSOLE.print(table(f"{model}: ways of fusion, mean and 95 % interval", rows))
     if as_json:
         as_json.write_bytes(msgspec.json.encode({"model": model, "rows": rows}) + b"\n")
 

@@ -5,6 +5,7 @@ samples of the queries drawn with replacement (Efron 1979; for retrieval: Sakai 
 compared by the same draw over the differences, query by query.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,12 +14,16 @@ import msgspec
 import numpy as np
 from ir_measures import RR, Success, nDCG
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 
 #: What is printed, in this order.
 MEASURES: Final = {"hit@1": Success @ 1, "hit@5": Success @ 5, "hit@10": Success @ 10, "MRR": RR, "nDCG@10": nDCG @ 10}
 
 _SAMPLES: Final = 2000
+
+#: As wide as the tables; where nobody watches, rich would fold them into 80 columns.
+CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 132)
 
 
 class Interval(msgspec.Struct, frozen=True):

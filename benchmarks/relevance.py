@@ -25,24 +25,24 @@ import msgspec
 import numpy as np
 from open_clip import IMAGENET_CLASSNAMES
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from benchmarks import libraries
 from benchmarks.libraries import Asked, Shelf
-from benchmarks.measures import Row, compared, interval, measured, table
+from benchmarks.measures import CONSOLE, Row, compared, interval, measured, table
 from indexer.decode.pictures import flat
 from search.embedding import Embedder, Vectors
 from search.fusion import STRONG
 from search.models.loading import load_models
+from search.models.loupe_mini import sentences
 from search.models.loupe_mini.data import CLASSES_LEFT_OUT, first_by_hash
 from search.models.loupe_mini.train import ALIKE
 from search.types import Hit
 
 NEAREST: Final = 100
 #: Where the break before weaker matches could stand.
-BREAKS: Final = (0.3, STRONG, 0.7, 0.9)
+BREAKS: Final = (0.5, 0.7, 0.8, STRONG, 0.9)
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -99,11 +99,10 @@ def main(
             rows.append(_of_cut_outs(visual, cut_outs))
         if classes:
             rows.append(_of_classes(visual, classes))
-    console = Console()
-    console.print(table(f"{model}: mean and 95 % interval", rows))
-    console.print(_cut_table(cuts))
+    CONSOLE.print(table(f"{model}: mean and 95 % interval", rows))
+    CONSOLE.print(_cut_table(cuts))
     if compare:
-        console.print(compared(msgspec.json.decode(compare.read_bytes(), type=Report).rows, rows))
+        CONSOLE.print(compared(msgspec.json.decode(compare.read_bytes(), type=Report).rows, rows))
     if as_json:
         as_json.write_bytes(msgspec.json.encode(Report(model, rows, cuts)) + b"\n")
 
@@ -190,14 +189,14 @@ def _of_photographs(model: str, folder: Path) -> Iterator[Row]:
     """Text to image and image to image by vectors alone, then fused search with one caption as description."""
     photographs = libraries.held_out(folder)
     names = [path.name for path in photographs]
-    visual, text = (models := load_models(model)).visual, models.text
+    visual, judge = load_models(model).visual, sentences()
     seen = _seen(visual, list(photographs))
     every = [caption for captions in photographs.values() for caption in captions]
     of = [frozenset([path.name]) for path, captions in photographs.items() for _ in captions]
     yield measured(
         "captioned, text to image", "pictures (vectors)", of, _ranked(visual.embed_texts(every), seen, names)
     )
-    said = [text.embed_texts(captions).mean(axis=0) for captions in photographs.values()]
+    said = [judge.encode(captions, normalize_embeddings=True).mean(axis=0) for captions in photographs.values()]
     middle = np.stack([one / np.linalg.norm(one) for one in said])
     alike = middle @ middle.T >= ALIKE
     np.fill_diagonal(alike, False)
