@@ -11,7 +11,8 @@ What every clone can measure:
 
 With data that cannot come with a clone: `--captioned DIR` (captions.csv: image, caption; images/) adds text to image,
 image to image and fused search over 1,000 photographs that training left out; `--cut-outs DIR` pictures with a `.txt`
-beside each; `--classes DIR` one photograph a class of ImageNet-1k, of which those that training left out are named.
+beside each, such as Tux Paint's stamps (Debian's tuxpaint-stamps-default, no part of any training); `--classes DIR` one
+photograph a class of ImageNet-1k, of which those that training left out are named.
 
 `--compare FILE` prints what changed against an earlier run's `--json`, with intervals.
 """
@@ -42,7 +43,7 @@ from search.types import Hit
 
 NEAREST: Final = 100
 #: Where the break before weaker matches could stand.
-BREAKS: Final = (0.5, 0.7, 0.8, STRONG, 0.9)
+BREAKS: Final = (0.5, 0.7, STRONG, 0.85, 0.9)
 
 
 class Cut(msgspec.Struct, frozen=True):

@@ -99,5 +99,8 @@ class Engine(Protocol):
     def matching_words(self, query: str, text: str) -> tuple[str, ...]:
         """The words of `text`, as they stand in it, that those of `query` find there (see `keywords`)."""
 
-    def query_words(self, query: str) -> tuple[str, ...]:
-        """The words of `query` that the keyword index looks for: no stop words, unless there is nothing else."""
+    def strangeness(self, query: str) -> float:
+        """The share, 0 to 1, of the words looked for that are no known ones: names, slips and words of other languages.
+
+        It depends on the query alone.
+        """

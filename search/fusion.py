@@ -36,10 +36,12 @@ WEIGHT_BESIDE_WORDS: Final = 0.25
 _AGAINST: Final = 2.0
 
 #: Hits below this come after the break, as weaker matches. At one half the evidence only begins to speak for an asset,
-#: and half of what stands above is wrong; here nonsense brings up nothing, and the harmonic mean of precision and
-#: recall over the sample queries with and without descriptions and the questions about recordings is highest
-#: (`python -m benchmarks.relevance` prints both for several breaks).
-STRONG: Final = 0.85
+#: and half of what stands above is wrong. From here on nonsense brings up nothing and what the library lacks next to
+#: nothing, over pictures alone as well; higher breaks lose more of what is right than of what is wrong
+#: (`python -m benchmarks.relevance` prints precision and recall for several).
+STRONG: Final = 0.8
+
+_ODDS: Final = STRONG / (1 - STRONG)
 
 #: Evidence beyond this is certainty; it keeps the exponential in range.
 _CERTAIN: Final = 30.0
@@ -65,6 +67,22 @@ def fuse(evidence: Mapping[int, Mapping[Leg, float]]) -> list[Ranked]:
     return _in_order(Ranked(asset, _relevance(said), said) for asset, said in weighed.items())
 
 
+def doubted(said: Mapping[Leg, float], strangeness: float) -> dict[Leg, float]:
+    """What legs say of an asset, where a share of the query's words (`strangeness`, 0 to 1) is not known to the models.
+
+    Such a word, a name or a misspelt one, is like no picture and no sentence. The more of the query is so, and the more
+    of its words the asset has, the likelier the vector legs do not know what they speak against, and the less it counts
+    (a contaminated likelihood: Tukey 1960). What speaks for an asset stays.
+    """
+    doubt = (strangeness * max(0.0, min(said.get(Leg.keyword, 0.0), 1.0))) ** 2
+    return {
+        leg: math.log(doubt + (1 - doubt) * math.exp(max(value, -_CERTAIN)))
+        if doubt and value < 0 and leg is not Leg.keyword
+        else value
+        for leg, value in said.items()
+    }
+
+
 def mean(orders: Sequence[Sequence[Ranked]], weights: Sequence[float] | None = None) -> list[Ranked]:
     """Several things wanted at once: the mean of an asset's relevance to each; where it is absent, that counts as 0.
 
@@ -81,8 +99,11 @@ def mean(orders: Sequence[Sequence[Ranked]], weights: Sequence[float] | None = N
 
 
 def less(order: Sequence[Ranked], unwanted: Sequence[Ranked]) -> list[Ranked]:
-    """Push away what is like the unwanted: an asset's relevance times the chance that it is not that."""
-    chance = {one.asset: one.relevance for one in unwanted}
+    """Push away what is like the unwanted: an asset's relevance times the chance that it is not that.
+
+    The chance that it is: one half at the break, above which as much is right as wrong.
+    """
+    chance = {one.asset: one.relevance / (one.relevance + (1 - one.relevance) * _ODDS) for one in unwanted}
     return _in_order(
         msgspec.structs.replace(one, relevance=one.relevance * (1 - chance.get(one.asset, 0.0))) for one in order
     )
@@ -98,17 +119,6 @@ def _relevance(said: Mapping[Leg, float]) -> float:
 
 
 def _weighed(leg: Leg, value: float, said: Mapping[Leg, float]) -> float:
-    if leg is not Leg.keyword and value < 0:
-        value = _doubted(value, max(0.0, min(said.get(Leg.keyword, 0.0), 1.0)) ** 2)
     if leg is Leg.visual and Leg.passage in said:
         return WEIGHT_BESIDE_WORDS * max(value, -_AGAINST)
     return WEIGHT[leg] * value
-
-
-def _doubted(against: float, doubt: float) -> float:
-    """Evidence against, from a witness who with the chance `doubt` (0 to 1) did not understand what was asked.
-
-    A word that a model does not know, a name or a misspelt one, is like no picture and no sentence. The more of the
-    query's words an asset has, the less it counts that it is otherwise unlike (a contaminated likelihood: Tukey 1960).
-    """
-    return math.log(doubt + (1 - doubt) * math.exp(max(against, -_CERTAIN)))

@@ -25,7 +25,7 @@ from search.corpus import metadata_document, shown_text
 from search.embedding import Models, Standard, Vector
 from search.engine import Engine, Match, Space
 from search.errors import NotCleared, NotFound
-from search.fusion import Ranked, fuse, less, mean
+from search.fusion import Ranked, doubted, fuse, less, mean
 from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, created_days, understand
 from search.renditions import RenditionStore
 from search.types import (
@@ -98,7 +98,7 @@ class _Reading(msgspec.Struct, frozen=True):
 class _Want:
     """One thing looked for: what each leg says of each asset, and the match that says it."""
 
-    def __init__(self, scope: policy.Scope, depth: int, readings: Sequence[_Reading]) -> None:
+    def __init__(self, scope: policy.Scope, depth: int, readings: Sequence[_Reading], strangeness: float = 0.0) -> None:
         """The `depth` best of each leg; of what one leg found, the others are asked as well."""
         self.evidence: _Evidence = {}
         self.matches: dict[int, dict[Leg, Match]] = {}
@@ -110,6 +110,8 @@ class _Want:
             for match in matches:
                 self.evidence.setdefault(match.asset, {})[reading.leg] = reading.evidence(match.score)
                 self.matches.setdefault(match.asset, {})[reading.leg] = match
+        if strangeness:
+            self.evidence = {asset: doubted(said, strangeness) for asset, said in self.evidence.items()}
 
 
 class Searcher:
@@ -314,6 +316,7 @@ class Searcher:
                 self._near(Leg.passage, for_words, self._models.text.standard),
                 keywords,
             ],
+            self._engine.strangeness(text),
         )
 
     def _near(self, leg: Leg, vector: Vector, standard: Standard) -> _Reading:

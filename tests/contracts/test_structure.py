@@ -69,7 +69,7 @@ def test_every_read_of_the_engine_takes_a_scope() -> None:
         if isinstance(node, ast.FunctionDef) and not node.decorator_list
     }
     without = {name for name, arguments in reads.items() if arguments[1:2] != ["scope"]}
-    assert without <= {"publish", "refresh", "matching_words", "query_words"}
+    assert without <= {"publish", "refresh", "matching_words", "strangeness"}
 
 
 def test_decoding_imports_no_model_and_no_catalog() -> None:

@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from search.embedding import Vector
 from search.engine import Corpus, Match, Space
 from search.engines.embedded import generation
-from search.engines.embedded.keywords import KeywordIndex, matching_words, query_words
+from search.engines.embedded.keywords import KeywordIndex, matching_words, strangeness
 from search.engines.embedded.vectors import VectorIndex
 from search.errors import GenerationDamaged, ModelUnavailable
 from search.policy import Scope
@@ -118,5 +118,5 @@ class EmbeddedEngine:
     def matching_words(self, query: str, text: str) -> tuple[str, ...]:
         return matching_words(query, text)
 
-    def query_words(self, query: str) -> tuple[str, ...]:
-        return query_words(query)
+    def strangeness(self, query: str) -> float:
+        return strangeness(query)

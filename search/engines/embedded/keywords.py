@@ -34,9 +34,10 @@ _LONGEST_NAME: Final = 300
 _WRITER_BYTES: Final = 64 << 20
 
 
-def query_words(query: str) -> tuple[str, ...]:
-    """See `Engine.query_words`."""
-    return tuple(words.looked_for(query))
+def strangeness(query: str) -> float:
+    """See `Engine.strangeness`."""
+    sought = words.wanted(query)
+    return sum(word.reach > 0 for word in sought) / len(sought) if sought else 0.0
 
 
 def matching_words(query: str, text: str) -> tuple[str, ...]:

@@ -140,12 +140,6 @@ def matching(query: str, text: str) -> Iterator[str]:
     yield from found.values()
 
 
-def looked_for(query: str) -> Iterator[str]:
-    """The words of `query`, as they stand in it, that are looked for."""
-    stems = {word.stem for word in wanted(query)}
-    yield from dict.fromkeys(raw for raw in _WORD.findall(query) if stems.intersection(stem for _, stem in _cut(raw)))
-
-
 def within(word: str, other: str, reach: int) -> bool:
     """Whether two words begin alike and are at most `reach` wrong, missing, added or swapped letters apart."""
     if word[0] != other[0] or abs(len(word) - len(other)) > reach:
@@ -178,7 +172,7 @@ def _reach(spelled: str) -> int:
 
 @cache
 def _known() -> frozenset[str]:
-    """The words of four letters and more that English knows."""
+    """The words that English knows, down to those that have four letters with an ending ("mug", "mugs")."""
     distribution, file = _KNOWN
     pieces = Path(str(metadata.distribution(distribution).locate_file(file))).read_text(encoding="utf-8").splitlines()
-    return frozenset(piece for piece in pieces if piece.isalpha() and len(piece) >= ONE_MAY_BE_WRONG)
+    return frozenset(piece for piece in pieces if piece.isalpha() and len(piece) >= ONE_MAY_BE_WRONG - 1)

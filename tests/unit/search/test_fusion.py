@@ -1,10 +1,12 @@
 """Fusion: more evidence never hurts, the break lies where evidence turns, and order is settled."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.fusion import STRONG, fuse, less, mean
+from search.fusion import STRONG, doubted, fuse, less, mean
 from search.types import Leg
 
 log_odds = st.floats(-20, 20)
@@ -51,14 +53,24 @@ def test_words_outrank_looks_where_both_speak() -> None:
     assert relevance({Leg.visual: 2.0}) == pytest.approx(relevance({Leg.passage: 2.0}))
 
 
-@given(st.floats(0, 1), st.floats(-20, -0.01), st.sampled_from((Leg.passage, Leg.visual)))
-def test_unlikeness_speaks_less_against_what_has_the_words(found: float, against: float, leg: Leg) -> None:
-    """In full where no word is found, and not at all where every word is."""
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(-20, -0.01), st.sampled_from((Leg.passage, Leg.visual)))
+def test_unlikeness_to_a_strange_word_speaks_less_against_what_has_it(
+    strangeness: float, found: float, against: float, leg: Leg
+) -> None:
+    """In full where the models know every word or the asset has none; not at all where it is the other way round."""
     said = {Leg.keyword: found, leg: against}
-    odds = fuse({1: said})[0].evidence[leg]
-    assert against - 1e-9 <= odds <= 0
-    assert odds == pytest.approx(against * (found == 0), abs=1e-6) or 0 < found < 1
-    assert relevance(said) >= relevance(said | {Leg.keyword: found / 2}) - 1e-9
+    judged = doubted(said, strangeness)
+    assert judged[Leg.keyword] == found
+    assert against - 1e-9 <= judged[leg] <= 0
+    assert doubted(said, 0.0) == said
+    assert doubted(said | {Leg.keyword: 0.0}, strangeness)[leg] == against
+    assert doubted(said | {Leg.keyword: 1.0}, 1.0)[leg] == 0
+    assert judged[leg] >= doubted(said | {Leg.keyword: found / 2}, strangeness)[leg] - 1e-9
+
+
+def test_what_speaks_for_an_asset_is_not_doubted() -> None:
+    said = {Leg.keyword: 1.0, Leg.passage: 3.0}
+    assert doubted(said, 1.0) == said
 
 
 def test_what_is_wanted_twice_must_be_both() -> None:
@@ -71,6 +83,13 @@ def test_the_unwanted_is_pushed_away() -> None:
     order = fuse({1: {Leg.visual: 5.0}, 2: {Leg.visual: 4.0}})
     pushed = less(order, fuse({1: {Leg.visual: 5.0}}))
     assert [one.asset for one in pushed] == [2, 1]
+
+
+def test_at_the_break_an_unwanted_thing_is_as_likely_as_not() -> None:
+    order = fuse({1: {Leg.passage: 9.0}})
+    at_the_break = fuse({1: {Leg.passage: math.log(STRONG / (1 - STRONG))}})
+    assert less(order, at_the_break)[0].relevance == pytest.approx(order[0].relevance / 2)
+    assert less(order, fuse({1: {Leg.passage: 0.0}}))[0].relevance > 0.75 * order[0].relevance
 
 
 @given(st.floats(0, 1), log_odds, log_odds)

@@ -15,7 +15,7 @@ from search.columns import Columns
 from search.corpus import metadata_document, name_words
 from search.engine import Corpus, Document, Space, Vectors
 from search.engines.embedded import EmbeddedEngine, generation
-from search.engines.embedded.keywords import WHOLE, KeywordIndex, matching_words, query_words
+from search.engines.embedded.keywords import WHOLE, KeywordIndex, matching_words, strangeness
 from search.engines.embedded.vectors import VectorIndex
 from search.errors import GenerationDamaged, InvalidInput, ModelUnavailable
 from search.types import Action, Asset, Licence, MediaType, Principal, Rights, Status
@@ -223,9 +223,19 @@ def test_no_text_is_too_strange_to_look_for(tmp_path: Path, text: str) -> None:
     assert len(engine.containing(scope, text)) <= 3
 
 
-def test_stop_words_are_looked_for_only_when_there_is_nothing_else() -> None:
-    assert query_words("a cup of the sea") == ("cup", "sea")
-    assert query_words("to be or not to be") != ()
+@pytest.mark.parametrize(
+    ("query", "share"),
+    [
+        ("a dog on the beach", 0),
+        ("butterlfy", 1),
+        ("the butterlfy at sea", 0.5),
+        ("Velunor mugs", 0.5),
+        ("", 0),
+        ("?!", 0),
+    ],
+)
+def test_strange_are_words_that_english_does_not_know(query: str, share: float) -> None:
+    assert strangeness(query) == share
 
 
 def test_a_reader_moves_on_to_what_another_process_published(tmp_path: Path) -> None:
