@@ -11,11 +11,11 @@ written of it and for less where something is: words said of a picture are the b
 say of an asset leaves the odds as they were.
 
 `python -m benchmarks.fusion` compares this with reciprocal rank fusion (Cormack, Clarke, Büttcher 2009), with convex
-combinations of stretched scores (Bruch, Gai, Ingber 2023) and with a learned combiner, each tuned on the other sets. Each
-of them falls behind the best leg by itself on some sets, the first on all; the learned one is a little ahead of this on
-captions (MRR 0.69, 0.68) and far behind on the others. Ranks and stretched scores depend, besides, on which other assets
-there are, so what a person may not find would show through the numbers of what they may. Here an asset's relevance
-depends on the query and on itself alone. The weights were chosen over three sets at once, the sample
+combinations of stretched scores (Bruch, Gai, Ingber 2023) and with a learned combiner, each tuned on the other sets.
+Each of them falls behind the best leg by itself on some sets, the first on all; the learned one is a little ahead of
+this on captions and far behind on the others. Ranks and stretched scores depend, besides, on which other assets there
+are, so what a person may not find would show through the numbers of what they may. Here an asset's relevance depends on
+the query and on itself alone. The weights were chosen over three sets at once, the sample
 queries, the questions about recordings and captioned photographs: the captions gain from more weight of pictures
 beside words up to 0.4, the other two lose beyond 0.3; more weight of keywords than 4 costs questions about recordings
 and half described libraries. A noisy-or of the legs' chances was worse: it cannot let one leg speak against.
