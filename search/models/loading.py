@@ -45,7 +45,7 @@ def load_models(
     text = SentenceEmbedder(mini.text, loupe_mini.TEXT[2], "256 tokens", bank, curves.text_text)
     if not ours:
         return Models(load_clip(name, curves, ModelStore(directory), runtime), text)
-    sees = ModelId(name, loupe_mini.digest(heads), "260 pixels, bicubic, squash and middle", loupe_mini.DIMENSION)
+    sees = ModelId(name, loupe_mini.digest(heads), loupe_mini.PREPROCESSING, loupe_mini.DIMENSION)
     background = mini.background().numpy()
     calibration = Calibration(Standard(curves.text_image, background), Standard(curves.image_image, background))
     visual = OpenClipEmbedder(mini, loupe_mini.transform(), loupe_mini.tokenizer(mini.text), sees, calibration)

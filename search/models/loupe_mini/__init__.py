@@ -21,10 +21,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
@@ -60,6 +62,14 @@ TEXT: Final = (
     "model.safetensors",
     "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 )
+
+#: What is done to a picture, for the id of its vectors.
+PREPROCESSING: Final = "260 pixels, bicubic, squash and middle, flat grounds padded"
+
+#: A ground is flat if this share of the edge of a picture, made this small, is of one colour, within so many levels.
+_FLAT: Final = 0.8
+_EDGE: Final = 32
+_EVEN: Final = 16
 
 _STRONGEST: Final = 8
 _DEPTHS: Final = (4, 6)  # the stages with 120 and 352 channels
@@ -218,9 +228,23 @@ def look(sight: nn.Module, image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def transform() -> Callable[[Image.Image], Tensor]:
-    """A picture to two views, float32 [2, 3, 260, 260]: the whole squeezed into a square, and the middle mirrored."""
+    """A picture to two views, float32 [2, 3, 260, 260]: the whole squeezed into a square, and the middle mirrored.
+
+    What stands on a flat ground, as cut-outs and drawings do, is mirrored whole, in its own proportions.
+    """
     whole, middle = pixels("squash"), pixels("shortest")
-    return lambda image: torch.stack([whole(image), middle(image).flip(-1)])
+    return lambda image: torch.stack([whole(image), middle(squared(image)).flip(-1)])
+
+
+def squared(image: Image.Image) -> Image.Image:
+    """An RGB picture on a flat ground, padded with that to a square, so that its middle is all of it; others as is."""
+    small: NDArray[np.int16] = np.asarray(image.resize((_EDGE, _EDGE), Image.Resampling.BILINEAR)).astype(np.int16)
+    edge = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]])
+    ground = np.median(edge, axis=0)
+    if (np.abs(edge - ground).max(axis=1) <= _EVEN).mean() < _FLAT:
+        return image
+    side = max(image.size)
+    return ImageOps.pad(image, (side, side), color=tuple(int(level) for level in ground))
 
 
 def pixels(resize_mode: str = "shortest") -> Callable[[Image.Image], Tensor]:

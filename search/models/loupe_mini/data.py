@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from open_clip import IMAGENET_CLASSNAMES
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
+from search.models.loupe_mini import squared
+
 SIZE: Final = 260
 HELD_OUT: Final = 1000
 CLASSES_LEFT_OUT: Final = 200
@@ -207,7 +209,7 @@ def _of_class(image: Image.Image, chance: np.random.Generator) -> list[Image.Ima
     middle = _middle(image)
     return [
         _whole(image),
-        _mirrored(middle),
+        _mirrored(_middle(squared(image))),
         middle,
         _part(image, chance),
         _mirrored(_part(image, chance)),
@@ -218,7 +220,7 @@ def _of_class(image: Image.Image, chance: np.random.Generator) -> list[Image.Ima
 
 
 def _of_drawing(image: Image.Image, chance: np.random.Generator) -> list[Image.Image]:
-    return [_whole(image), _mirrored(_middle(image)), _on_flat(image, (255, 255, 255), chance)]
+    return [_whole(image), _mirrored(_middle(squared(image))), _on_flat(image, (255, 255, 255), chance)]
 
 
 def _middle(image: Image.Image) -> Image.Image:

@@ -51,6 +51,23 @@ def test_pictures_of_any_kind_are_taken(models: Models) -> None:
     assert np.isfinite(models.visual.embed_images(odd)).all()
 
 
+def test_what_stands_on_a_flat_ground_is_seen_whole() -> None:
+    """The middle of a bottle would be its label."""
+    bottle = Image.new("RGB", (60, 300), "white")
+    bottle.paste("red", (20, 10, 40, 290))
+    framed = loupe_mini.squared(bottle)
+    assert framed.size == (300, 300)
+    assert framed.getpixel((5, 5)) == (255, 255, 255)
+    assert framed.crop((120, 0, 180, 300)).tobytes() == bottle.tobytes()
+    green = loupe_mini.transform()(bottle)[1][1]
+    assert 10 < (green < 0).any(dim=0).sum() < 30, "red is as narrow as the bottle, and white beside it"
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_other_pictures_stay_as_they_are(picture: Image.Image) -> None:
+    assert loupe_mini.squared(picture) is picture
+
+
 def test_one_reading_of_a_query_serves_pictures_and_passages(models: Models) -> None:
     for text in TEXTS:
         for_pictures, for_words = models.read(text)
