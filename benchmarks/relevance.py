@@ -11,8 +11,9 @@ What every clone can measure:
 
 With data that cannot come with a clone: `--captioned DIR` (captions.csv: image, caption; images/) adds text to image,
 image to image and fused search over 1,000 photographs that training left out; `--cut-outs DIR` pictures with a `.txt`
-beside each, such as Tux Paint's stamps (Debian's tuxpaint-stamps-default, no part of any training); `--classes DIR` one
-photograph a class of ImageNet-1k, of which those that training left out are named.
+beside each, such as Tux Paint's stamps (Debian's tuxpaint-stamps-default; nothing was learned from them, but some dozen
+are in the Open Clip Art Library as well); `--classes DIR` one photograph a class of ImageNet-1k, of which those that
+training left out are named.
 
 `--compare FILE` prints what changed against an earlier run's `--json`, with intervals.
 """
