@@ -86,6 +86,11 @@ def _read_by(settings: Settings, library: Library) -> Opened:
     engine = library.engine(model_ids(models))
     if library.stale(engine):
         _catch_up(library, engine, models)
+    if lacking := library.lacking(model_ids(models)):
+        name = model_name(settings, library)
+        _log.warning(
+            "%d files are found by words alone until `loupe model use %s` has embedded them.", len(lacking), name
+        )
     gate = policy.Settings(settings.time_zone, frozenset(settings.sensitive_groups))
     searcher = Searcher(library.catalog, engine, models, library.renditions, gate)
     return Opened(library, models, engine, searcher)
@@ -143,7 +148,7 @@ def use_model(
     settings: Settings, name: str, progress: Callable[[Progress], None] = lambda _: None, stop: Event | None = None
 ) -> Reembedded:
     """Embed the library with another model and move it over. Raises ModelUnavailable, BadSettings."""
-    if settings.model:
+    if settings.model not in ("", name):
         raise BadSettings(
             f"The setting `model` names {settings.model}, which goes before what is chosen here.",
             "Take it out of loupe.toml or LOUPE_MODEL.",

@@ -164,9 +164,7 @@ class Indexer:
         rows, problems = _read_rows(manifest)
         known = self._catalog.known_files()
         remembered = self._catalog.set_aside_files()
-        lacking = self._catalog.paths_lacking(
-            {self._model_ids[space]: [kind.value for kind in kinds] for space, kinds in KINDS.items()}
-        )
+        lacking = self._library.lacking(self._model_ids)
         owners = self._catalog.ids()
         ids = {path: name for name, path in owners.items()}
         plan = _Plan([], 0, [], [], problems)

@@ -83,8 +83,7 @@ class Reembedder:
 
     def _lacking(self, aside: Mapping[str, SetAside]) -> list[str]:
         """The paths of what has segments without a vector, but for those that could not be had."""
-        kinds = {self._ids[space]: [kind.value for kind in of_space] for space, of_space in KINDS.items()}
-        return sorted(self._library.catalog.paths_lacking(kinds) - aside.keys())
+        return sorted(self._library.lacking(self._ids) - aside.keys())
 
     def _embed(self, paths: Sequence[str], decoder: Decoder) -> dict[str, SetAside]:
         """Embed what these assets lack. Returns those that could not be had."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from search.catalog import Catalog
-from search.corpus import read_corpus
+from search.corpus import KINDS, read_corpus
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
 from search.errors import BadSettings, LibraryBusy
@@ -59,6 +59,12 @@ class Library:
     def stale(self, engine: EmbeddedEngine) -> bool:
         """Whether assets changed since the engine's generation was made."""
         return engine.head < self.catalog.head()
+
+    def lacking(self, models: Mapping[Space, str]) -> set[str]:
+        """The files that these models (space to id) have not seen or read all of."""
+        return self.catalog.paths_lacking(
+            {models[space]: [kind.value for kind in kinds] for space, kinds in KINDS.items()}
+        )
 
     def model(self) -> str:
         """The name of the model in use; empty until one was chosen."""

@@ -109,8 +109,25 @@ def test_a_model_named_in_the_settings_goes_first(settings: Settings, other: str
     named = Settings(data_dir=settings.data_dir, model="loupe-mini")
     with pytest.raises(BadSettings, match="goes before"):
         compose.use_model(named, other)
+    assert compose.use_model(named, "loupe-mini").embedded == 0
     with pytest.raises(ModelUnavailable):
         compose.use_model(settings, "loupe-mini+never-trained")
+
+
+def test_what_the_model_has_not_seen_is_said_with_the_remedy(
+    settings: Settings, other: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after an update of Loupe whose model makes other vectors."""
+    updated = Settings(data_dir=settings.data_dir, model=other, runtime="float32")
+    with compose.opened(updated) as opened:
+        hits = opened.searcher.search(OWNER.principal, SearchRequest(text="eiffel tower")).hits
+        assert [hit.asset.title for hit in hits] == ["eiffel tower"], "its words are found all the same"
+    assert f"{len(NAMES) + 1} files" in caplog.text
+    assert f"`loupe model use {other}`" in caplog.text
+    caplog.clear()
+    compose.use_model(updated, other)
+    assert len(model_in_use(updated)) == 2
+    assert "files" not in caplog.text
 
 
 def test_a_server_moves_over_by_itself(settings: Settings, other: str) -> None:
