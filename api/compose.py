@@ -88,9 +88,7 @@ def _read_by(settings: Settings, library: Library) -> Opened:
         _catch_up(library, engine, models)
     if lacking := library.lacking(model_ids(models)):
         name = model_name(settings, library)
-        _log.warning(
-            "%d files are found by words alone until `loupe model use %s` has embedded them.", len(lacking), name
-        )
+        _log.warning("Files found by words alone until `loupe model use %s` has embedded them: %d.", name, len(lacking))
     gate = policy.Settings(settings.time_zone, frozenset(settings.sensitive_groups))
     searcher = Searcher(library.catalog, engine, models, library.renditions, gate)
     return Opened(library, models, engine, searcher)

@@ -38,8 +38,8 @@ _AGAINST: Final = 2.0
 
 #: Hits below this come after the break, as weaker matches. At one half the evidence only begins to speak for an asset,
 #: and half of what stands above is wrong. From here on nonsense brings up nothing and what the library lacks next to
-#: nothing, over pictures alone as well; higher breaks lose more of what is right than of what is wrong
-#: (`python -m benchmarks.relevance` prints precision and recall for several).
+#: nothing, over pictures alone as well. A higher break makes answers about recordings more precise, and loses pictures
+#: that are right without getting rid of many that are wrong (`python -m benchmarks.relevance` prints both for several).
 STRONG: Final = 0.8
 
 _ODDS: Final = STRONG / (1 - STRONG)
@@ -102,7 +102,7 @@ def mean(orders: Sequence[Sequence[Ranked]], weights: Sequence[float] | None = N
 def less(order: Sequence[Ranked], unwanted: Sequence[Ranked]) -> list[Ranked]:
     """Push away what is like the unwanted: an asset's relevance times the chance that it is not that.
 
-    The chance that it is: one half at the break, above which as much is right as wrong.
+    The chance that it is: one half at the break, above which, by and large, as much is right as wrong.
     """
     chance = {one.asset: one.relevance / (one.relevance + (1 - one.relevance) * _ODDS) for one in unwanted}
     return _in_order(

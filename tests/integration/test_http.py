@@ -45,6 +45,12 @@ def test_a_glass_of_wine_is_found(mara: httpx.Client) -> None:
     assert page["hits"][0]["why"]
 
 
+def test_a_hot_drink_is_coffee(mara: httpx.Client) -> None:
+    """The film about it and the cup, which nothing said of it calls a drink; hot dogs and hot air come after the break."""
+    hits = mara.post("/v1/search", json={"text": "hot drink seen from above"}).json()["hits"]
+    assert {hit["asset"]["id"] for hit in hits if not hit["weak"]} == {"how-to-taste-coffee", "espresso-cup"}
+
+
 def test_a_picture_of_a_bird_finds_birds(mara: httpx.Client) -> None:
     bird = (LIBRARY / "photos/scarlet-macaw.jpg").read_bytes()
     page = mara.post("/v1/similar", files={"image": bird}).json()

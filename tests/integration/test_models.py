@@ -122,12 +122,12 @@ def test_what_the_model_has_not_seen_is_said_with_the_remedy(
     with compose.opened(updated) as opened:
         hits = opened.searcher.search(OWNER.principal, SearchRequest(text="eiffel tower")).hits
         assert [hit.asset.title for hit in hits] == ["eiffel tower"], "its words are found all the same"
-    assert f"{len(NAMES) + 1} files" in caplog.text
+    assert f"embedded them: {len(NAMES) + 1}." in caplog.text
     assert f"`loupe model use {other}`" in caplog.text
     caplog.clear()
     compose.use_model(updated, other)
     assert len(model_in_use(updated)) == 2
-    assert "files" not in caplog.text
+    assert "by words alone" not in caplog.text
 
 
 def test_a_server_moves_over_by_itself(settings: Settings, other: str) -> None:
