@@ -46,7 +46,7 @@ def test_a_glass_of_wine_is_found(mara: httpx.Client) -> None:
 
 
 def test_a_hot_drink_is_coffee(mara: httpx.Client) -> None:
-    """The film about it and the cup, which nothing said of it calls a drink; hot dogs and hot air come after the break."""
+    """The film about it and the cup, which nobody calls a drink; hot dogs and hot air come after the break."""
     hits = mara.post("/v1/search", json={"text": "hot drink seen from above"}).json()["hits"]
     assert {hit["asset"]["id"] for hit in hits if not hit["weak"]} == {"how-to-taste-coffee", "espresso-cup"}
 
