@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +22,19 @@ from search.models.store import ModelStore
 #: Pictures embedded at once. More of them fall out of the processor's cache and take longer each.
 _PICTURES: Final = 8
 _TEXTS: Final = 64
+
+#: What loading raises of files that hold no weights, or others than the architecture's.
+_UNREADABLE: Final = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    UnpicklingError,
+    SafetensorError,
+)
 
 
 class OpenClipEmbedder:
@@ -101,9 +116,11 @@ def load_clip(name: str, curves: Curves, store: ModelStore, runtime: runtimes.Ch
             architecture, pretrained=str(checkpoint), **preprocess_of(architecture, source)
         )
         tokenizer = open_clip.get_tokenizer(architecture)
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
+        # Of what torch says only the beginning: the rest advises to load such a file unsafely.
+        reason = str(error).split(". ")[0].splitlines() or ["it holds nothing"]
         raise ModelUnavailable(
-            f"{checkpoint} cannot be loaded as {architecture}: {error}.",
+            f"{checkpoint} cannot be loaded as {architecture}: {reason[0].rstrip('.:')}.",
             "Check that the file holds weights of this architecture.",
         ) from error
     model.eval().requires_grad_(False)

@@ -183,6 +183,20 @@ class TestOpenClip:
     def test_its_cosines_are_held_to_a_background_that_ships(self, loaded: Models) -> None:
         assert loaded.visual.calibration.text_image.background.shape == (64, 256)
 
+    @pytest.mark.parametrize("name", ["text.pt", "empty.pt", "text.safetensors", "list.pt", "other.pt"])
+    def test_a_file_without_its_weights_is_refused_by_name(self, tmp_path: Path, name: str) -> None:
+        path = tmp_path / name
+        made: dict[str, object] = {"list.pt": [1], "other.pt": {"weight": torch.zeros(2)}}
+        if name in made:
+            torch.save(made[name], path)
+        else:
+            path.write_text("" if name == "empty.pt" else "no weights")
+        with pytest.raises(ModelUnavailable) as raised:
+            load_models(f"{ARCHITECTURE}/{path}")
+        assert name in str(raised.value)
+        assert "weights_only" not in str(raised.value)
+        assert raised.value.remedy
+
     @pytest.mark.parametrize(
         "name", ["no-such-model", "ViT-S-32-alt", "ViT-S-32-alt/", "ViT-S-32-alt/no-such-tag", "x/y"]
     )
