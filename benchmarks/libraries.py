@@ -95,8 +95,8 @@ class Shelf:
         engine, models = self.opened.engine, self.opened.models
         for_pictures, for_words = models.read(text)
         return {
-            "pictures (vectors)": engine.nearest(self.scope, Space.visual, for_pictures, DEPTH),
-            "descriptions (vectors)": engine.nearest(self.scope, Space.text, for_words, DEPTH),
+            "pictures (vectors)": engine.nearest(self.scope, Space.visual, for_pictures, DEPTH).matches,
+            "descriptions (vectors)": engine.nearest(self.scope, Space.text, for_words, DEPTH).matches,
             "keywords": engine.keywords(self.scope, text, DEPTH),
         }
 

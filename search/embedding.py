@@ -131,4 +131,9 @@ class Models(msgspec.Struct, frozen=True):
 
     def read(self, text: str) -> tuple[Vector, Vector]:
         """What `text` is among pictures and among words, float32 [d] each."""
-        return self.visual.embed_texts([text])[0], self.text.embed_texts([text])[0]
+        for_pictures, for_words = self.read_all([text])
+        return for_pictures[0], for_words[0]
+
+    def read_all(self, texts: Sequence[str]) -> tuple[Vectors, Vectors]:
+        """What each text is among pictures and among words, float32 [n, d] each, whatever stands beside it."""
+        return self.visual.embed_texts(texts), self.text.embed_texts(texts)

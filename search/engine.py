@@ -15,6 +15,7 @@ from pyroaring import BitMap
 
 from search.embedding import Vector
 from search.policy import Scope
+from search.types import Plan as Plan  # part of what an engine answers
 
 
 class Space(StrEnum):
@@ -35,6 +36,13 @@ class Match(msgspec.Struct, frozen=True):
     asset: int
     segment: int
     score: float
+
+
+class Nearest(msgspec.Struct, frozen=True):
+    """What a vector search found, best first, and how."""
+
+    matches: list[Match]
+    plan: Plan
 
 
 class Vectors(msgspec.Struct, frozen=True):
@@ -75,13 +83,17 @@ class Corpus(msgspec.Struct, frozen=True):
 class Engine(Protocol):
     """Ranked retrieval within a scope."""
 
+    @property
+    def generation(self) -> int:
+        """The number of the published state being read; 0 before the first."""
+
     def publish(self, corpus: Corpus) -> None:
         """Replace everything indexed; durable and atomic: a crash leaves the one before."""
 
     def refresh(self) -> None:
         """Move on to the newest published state, if another process published one."""
 
-    def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> list[Match]:
+    def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> Nearest:
         """The `limit` assets of the scope whose best row has the highest inner product with `query`, best first."""
 
     def keywords(self, scope: Scope, text: str, limit: int) -> list[Match]:

@@ -27,8 +27,11 @@ from search.engine import Engine, Match, Space
 from search.errors import NotCleared, NotFound
 from search.fusion import Ranked, doubted, fuse, less, mean
 from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, created_days, understand
+from search.query_vectors import Counts, Pair, QueryVectors
 from search.renditions import RenditionStore
+from search.trace import Trace
 from search.types import (
+    Action,
     Asset,
     Clearance,
     Filters,
@@ -36,6 +39,7 @@ from search.types import (
     Leg,
     NotClearedCount,
     Page,
+    Plan,
     Principal,
     Segment,
     SegmentKind,
@@ -85,13 +89,21 @@ class _State:
 
 
 _Evidence = dict[int, dict[Leg, float]]
+_ByLeg = Mapping[int, Mapping[Leg, "_Found"]]
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """An asset's match by one leg, and how a vector leg came to look at it."""
+
+    match: Match
+    plan: Plan | None
 
 
 class _Reading(msgspec.Struct, frozen=True):
     """One leg's way to look for something: its best matches in a scope, and what a score says as evidence."""
 
     leg: Leg
-    find: Callable[[policy.Scope, int], Sequence[Match]]
+    find: Callable[[policy.Scope, int], tuple[Sequence[Match], Plan | None]]
     evidence: Callable[[float], float]
 
 
@@ -101,17 +113,24 @@ class _Want:
     def __init__(self, scope: policy.Scope, depth: int, readings: Sequence[_Reading], strangeness: float = 0.0) -> None:
         """The `depth` best of each leg; of what one leg found, the others are asked as well."""
         self.evidence: _Evidence = {}
-        self.matches: dict[int, dict[Leg, Match]] = {}
-        found = [reading.find(scope, depth) for reading in readings]
-        if len(readings) > 1 and any(len(matches) >= depth for matches in found):
-            either = scope.narrowed(BitMap(match.asset for matches in found for match in matches))
-            found = [reading.find(either, len(either.assets)) for reading in readings]
-        for reading, matches in zip(readings, found, strict=True):
-            for match in matches:
-                self.evidence.setdefault(match.asset, {})[reading.leg] = reading.evidence(match.score)
-                self.matches.setdefault(match.asset, {})[reading.leg] = match
+        self.found: dict[int, dict[Leg, _Found]] = {}
+        best = [self._add(reading, scope, depth) for reading in readings]
+        if len(readings) > 1 and any(number >= depth for number in best):
+            either = scope.narrowed(BitMap(self.found))
+            for reading in readings:
+                self._add(reading, either, len(either))
         if strangeness:
             self.evidence = {asset: doubted(said, strangeness) for asset, said in self.evidence.items()}
+
+    def _add(self, reading: _Reading, scope: policy.Scope, depth: int) -> int:
+        """Take in what a leg finds; how much that was. An asset that it found before keeps the plan it was found by."""
+        matches, plan = reading.find(scope, depth)
+        for match in matches:
+            by_leg = self.found.setdefault(match.asset, {})
+            before = by_leg.get(reading.leg)
+            by_leg[reading.leg] = _Found(match, before.plan if before else plan)
+            self.evidence.setdefault(match.asset, {})[reading.leg] = reading.evidence(match.score)
+        return len(matches)
 
 
 class Searcher:
@@ -129,46 +148,77 @@ class Searcher:
         self._catalog = catalog
         self._engine = engine
         self._models = models
+        self._query_vectors = QueryVectors(models)
         self._renditions = renditions
         self._settings = settings
         self._clock = clock
         self._lock = Lock()
         self._state = _State(0, Columns())
 
+    # ---- for those who run Loupe
+
+    @property
+    def generation(self) -> int:
+        """The number of the published index that answers; 0 before the first."""
+        return self._engine.generation
+
+    @property
+    def query_vectors(self) -> Counts:
+        """How texts came by their vectors since the model was loaded."""
+        return self._query_vectors.counts
+
     # ---- searching
 
-    def search(self, principal: Principal, request: SearchRequest, images: Sequence[Image.Image] = ()) -> Page:
-        """One page of an answer. `images` are looked for together with the text. Raises BadQuery, NotFound."""
+    def search(
+        self,
+        principal: Principal,
+        request: SearchRequest,
+        images: Sequence[Image.Image] = (),
+        trace: Trace | None = None,
+    ) -> Page:
+        """One page of an answer. `images` are looked for together with the text; `trace` is filled in.
+
+        Administrators see with each hit how the vector legs went about it. Raises BadQuery, NotFound.
+        """
+        trace = trace or Trace()
         query = understand(request, principal.user)
         check_examples(len(images) + len(query.similar_to))
-        columns, found = self._scope(principal, query.usage)
-        for phrase in query.phrases:
-            found = found.narrowed(self._engine.containing(found, phrase))
-        for phrase in query.barred:
-            found = found.narrowed(found.assets - self._engine.containing(found, phrase))
+        with trace.stage("scope"):
+            columns, found = self._scope(principal, query.usage)
+        with trace.stage("encode"):
+            read = self._read(query)
+        with trace.stage("keyword"):
+            for phrase in query.phrases:
+                found = found.narrowed(self._engine.containing(found, phrase))
+            for phrase in query.barred:
+                found = found.narrowed(found.assets - self._engine.containing(found, phrase))
         if not (query.text or images or query.similar_to):
-            found = self._without(found, query.unlike)
+            found = self._without(found, query.unlike, read, trace)
         filtered = found.narrowed(_matching(columns, query.filters, found))
         drawn = filtered
         if query.usage and not query.include_not_cleared:
             drawn = filtered.narrowed(filtered.cleared)
-        order, matches = self._rank(principal, query, drawn, images)
-        hits, offset = self._page(principal, query, order, matches)
+        order, by_leg = self._rank(principal, query, drawn, images, read, trace)
+        with trace.stage("read-back"):
+            hits, offset = self._page(principal, query, order, by_leg)
+        with trace.stage("facets"):
+            facets = _facets(columns, query, found)
+            not_cleared = _not_cleared(filtered) if query.usage else NotClearedCount()
         return Page(
             hits=hits,
             total=len(drawn),
-            facets=_facets(columns, query, found),
-            not_cleared=_not_cleared(filtered) if query.usage else NotClearedCount(),
+            facets=facets,
+            not_cleared=not_cleared,
             next_cursor=query.cursor(offset) if offset < len(order) else None,
         )
 
     def evidence(self, principal: Principal, text: str) -> Iterator[tuple[Leg, Match, float]]:
         """What each leg says of every asset that the person may find and that it has anything to say of."""
         _, scope = self._scope(principal, None)
-        want = self._text_want(text, scope, len(scope))
-        for asset, by_leg in want.matches.items():
-            for leg, match in by_leg.items():
-                yield leg, match, want.evidence[asset][leg]
+        want = self._text_want(text, self._models.read(text), scope, len(scope), Trace())
+        for asset, by_leg in want.found.items():
+            for leg, found in by_leg.items():
+                yield leg, found.match, want.evidence[asset][leg]
 
     def suggest(self, principal: Principal, text: str, limit: int = 8) -> list[Suggestion]:
         """Keywords and titles of what the person may find, in which a word begins with `text`."""
@@ -257,34 +307,49 @@ class Searcher:
             self._state = _State(changes.head, columns)
             return self._state
 
+    def _read(self, query: Query) -> Mapping[str, Pair]:
+        """The vectors of each text of the query."""
+        texts = [*filter(None, [query.text]), *query.unlike]
+        return dict(zip(texts, self._query_vectors.read(texts), strict=True))
+
     def _rank(
-        self, principal: Principal, query: Query, scope: policy.Scope, images: Sequence[Image.Image]
-    ) -> tuple[Sequence[Ranked], Mapping[int, Mapping[Leg, Match]]]:
+        self,
+        principal: Principal,
+        query: Query,
+        scope: policy.Scope,
+        images: Sequence[Image.Image],
+        read: Mapping[str, Pair],
+        trace: Trace,
+    ) -> tuple[Sequence[Ranked], _ByLeg]:
         """The order of the assets drawn on, as deep as is served, and which match each leg found them by."""
         depth = min(max(DEPTH, 2 * (query.offset + query.limit)), MAX_DEPTH)
         examples = [self._judged(principal, name, None).asset for name in query.similar_to]
         scope = scope.narrowed(scope.assets - BitMap(asset.ordinal for asset in examples))
-        said = [self._text_want(query.text, scope, depth)] if query.text else []
-        shown = list(self._alike(principal, examples, images, scope, depth))
+        said = [self._text_want(query.text, read[query.text], scope, depth, trace)] if query.text else []
+        shown = list(self._alike(principal, examples, images, scope, depth, trace))
         wants = [*said, *shown]
         if not wants:
             newest = sorted(scope.assets, reverse=True)
             return [Ranked(asset, 1.0, {}) for asset in newest], {}
-        of_text = query.text_weight if said and shown else float(bool(said))
-        weights = [of_text] * len(said) + [(1 - of_text) / len(shown)] * len(shown) if shown else [of_text]
-        order = mean([fuse(want.evidence) for want in wants], weights)
-        for unlike in query.unlike:
-            order = less(order, fuse(self._text_want(unlike, scope, depth).evidence))
-        matches: dict[int, dict[Leg, Match]] = {}
-        for want in wants:
-            for asset, by_leg in want.matches.items():
-                matches[asset] = {**by_leg, **matches.get(asset, {})}
-        return order, matches
+        unlike = [self._text_want(text, read[text], scope, depth, trace) for text in query.unlike]
+        with trace.stage("fusion"):
+            of_text = query.text_weight if said and shown else float(bool(said))
+            weights = [of_text] * len(said) + [(1 - of_text) / len(shown)] * len(shown) if shown else [of_text]
+            order = mean([fuse(want.evidence) for want in wants], weights)
+            for unwanted in unlike:
+                order = less(order, fuse(unwanted.evidence))
+            by_leg: dict[int, dict[Leg, _Found]] = {}
+            for want in wants:
+                for asset, found in want.found.items():
+                    by_leg[asset] = {**found, **by_leg.get(asset, {})}
+        return order, by_leg
 
-    def _without(self, scope: policy.Scope, unlike: Sequence[str]) -> policy.Scope:
+    def _without(
+        self, scope: policy.Scope, unlike: Sequence[str], read: Mapping[str, Pair], trace: Trace
+    ) -> policy.Scope:
         """For browsing: the scope less what matches any of the texts strongly (of a text, the MAX_DEPTH best)."""
         for text in unlike:
-            order = fuse(self._text_want(text, scope, MAX_DEPTH).evidence)
+            order = fuse(self._text_want(text, read[text], scope, MAX_DEPTH, trace).evidence)
             scope = scope.narrowed(scope.assets - BitMap(one.asset for one in order if not one.weak))
         return scope
 
@@ -295,65 +360,81 @@ class Searcher:
         images: Sequence[Image.Image],
         scope: policy.Scope,
         depth: int,
+        trace: Trace,
     ) -> Iterator[_Want]:
         """What is wanted by example, one by one."""
         if images:
-            for vector in self._models.visual.embed_images(images):
-                yield self._like_picture(vector, scope, depth)
+            with trace.stage("encode"):
+                vectors = self._models.visual.embed_images(images)
+            for vector in vectors:
+                yield self._like_picture(vector, scope, depth, trace)
         if examples:
             _, visible = self._scope(principal, None)
             for asset in examples:
-                yield self._similar_want(asset, visible, scope, depth)
+                yield self._similar_want(asset, visible, scope, depth, trace)
 
-    def _text_want(self, text: str, scope: policy.Scope, depth: int) -> _Want:
-        for_pictures, for_words = self._models.read(text)
-        keywords = _Reading(Leg.keyword, lambda among, n: self._engine.keywords(among, text, n), lambda share: share)
+    def _text_want(self, text: str, read: Pair, scope: policy.Scope, depth: int, trace: Trace) -> _Want:
+        def keywords(among: policy.Scope, limit: int) -> tuple[Sequence[Match], None]:
+            with trace.stage("keyword"):
+                return self._engine.keywords(among, text, limit), None
+
+        for_pictures, for_words = read
         return _Want(
             scope,
             depth,
             [
-                self._near(Leg.visual, for_pictures, self._models.visual.calibration.text_image),
-                self._near(Leg.passage, for_words, self._models.text.standard),
-                keywords,
+                self._near(Leg.visual, for_pictures, self._models.visual.calibration.text_image, trace),
+                self._near(Leg.passage, for_words, self._models.text.standard, trace),
+                _Reading(Leg.keyword, keywords, lambda share: share),
             ],
             self._engine.strangeness(text),
         )
 
-    def _near(self, leg: Leg, vector: Vector, standard: Standard) -> _Reading:
+    def _near(self, leg: Leg, vector: Vector, standard: Standard, trace: Trace) -> _Reading:
         space = Space.visual if leg is Leg.visual else Space.text
-        evidence = standard.of(vector).evidence
-        return _Reading(leg, lambda among, n: self._engine.nearest(among, space, vector, n), evidence)
 
-    def _similar_want(self, asset: Asset, visible: policy.Scope, scope: policy.Scope, depth: int) -> _Want:
+        def nearest(among: policy.Scope, limit: int) -> tuple[Sequence[Match], Plan]:
+            with trace.stage("visual" if leg is Leg.visual else "passage"):
+                found = self._engine.nearest(among, space, vector, limit)
+            trace.plans.append((space, found.plan))
+            return found.matches, found.plan
+
+        return _Reading(leg, nearest, standard.of(vector).evidence)
+
+    def _similar_want(
+        self, asset: Asset, visible: policy.Scope, scope: policy.Scope, depth: int, trace: Trace
+    ) -> _Want:
         """More like an asset: its pictures, or, for what has none, its words."""
         pictures = self._engine.vectors_of(visible, Space.visual, asset.ordinal)
         words = self._engine.vectors_of(visible, Space.text, asset.ordinal)
         if len(pictures):
-            return self._like_picture(_summary(pictures), scope, depth)
+            return self._like_picture(_summary(pictures), scope, depth, trace)
         if len(words):
-            near = self._near(Leg.passage, self._models.text.more_like(words), self._models.text.standard)
+            near = self._near(Leg.passage, self._models.text.more_like(words), self._models.text.standard, trace)
             return _Want(scope, depth, [near])
         return _Want(scope, depth, [])
 
-    def _like_picture(self, vector: Vector, scope: policy.Scope, depth: int) -> _Want:
-        return _Want(scope, depth, [self._near(Leg.visual, vector, self._models.visual.calibration.image_image)])
+    def _like_picture(self, vector: Vector, scope: policy.Scope, depth: int, trace: Trace) -> _Want:
+        standard = self._models.visual.calibration.image_image
+        return _Want(scope, depth, [self._near(Leg.visual, vector, standard, trace)])
 
     def _page(
         self,
         principal: Principal,
         query: Query,
         order: Sequence[Ranked],
-        matches: Mapping[int, Mapping[Leg, Match]],
+        by_leg: _ByLeg,
     ) -> tuple[tuple[Hit, ...], int]:
         """The hits from `query.offset` on, each judged again by the catalog's word, and where the next page begins."""
         hits: list[Hit] = []
         offset = query.offset
+        planned = policy.may(principal, Action.administer)
         while len(hits) < query.limit and offset < len(order):
             part = order[offset : offset + query.limit - len(hits)]
             offset += len(part)
             assets = self._catalog.assets(one.asset for one in part)
-            found = {one.asset: matches.get(one.asset, {}) for one in part}
-            segments = self._catalog.segments(m.segment for by_leg in found.values() for m in by_leg.values())
+            found = {one.asset: by_leg.get(one.asset, {}) for one in part}
+            segments = self._catalog.segments(one.match.segment for legs in found.values() for one in legs.values())
             for one in part:
                 asset = assets.get(one.asset)
                 if asset is None:
@@ -361,21 +442,30 @@ class Searcher:
                 judged = policy.verdict(asset, principal, query.usage, self._clock(), self._settings)
                 hidden = query.usage and not query.include_not_cleared and not judged.cleared
                 if judged.findable and not hidden:
-                    why = tuple(self._why(query, asset, one, found[one.asset], segments))
+                    why = tuple(self._why(query, asset, one, found[one.asset], segments, planned=planned))
                     hits.append(Hit(asset, judged.reviewable, round(one.relevance, 4), one.weak, judged.clearance, why))
         return tuple(hits), offset
 
     def _why(
-        self, query: Query, asset: Asset, ranked: Ranked, found: Mapping[Leg, Match], segments: Mapping[int, Segment]
+        self,
+        query: Query,
+        asset: Asset,
+        ranked: Ranked,
+        found: Mapping[Leg, _Found],
+        segments: Mapping[int, Segment],
+        *,
+        planned: bool,
     ) -> Iterator[Why]:
-        """What speaks for it, the strongest first; evidence against is no reason."""
+        """What speaks for it, the strongest first; evidence against is no reason. `planned`: say how it was found."""
         for leg, said in sorted(ranked.evidence.items(), key=lambda said: -said[1]):
             if leg not in found or said <= 0:
                 continue
-            segment = segments.get(found[leg].segment)
+            segment = segments.get(found[leg].match.segment)
             why = Why(leg)
             if segment:
                 why = Why(leg, shown_text(segment), segment.start, segment.end, segment.page)
+            if planned:
+                why = msgspec.structs.replace(why, plan=found[leg].plan)
             if leg is Leg.keyword:
                 terms = self._engine.matching_words(query.text, why.text or metadata_document(asset).words)
                 why = msgspec.structs.replace(why, text=why.text or asset.title, terms=terms)

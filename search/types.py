@@ -251,8 +251,22 @@ class Leg(StrEnum):
     keyword = "keyword"
 
 
+class Plan(msgspec.Struct, frozen=True):
+    """How a vector search was made: its method, how many rows the scope allowed it, and of how many it took the cosine.
+
+    It is for those who run the server. What a person may find, and how much else there is, shows through it.
+    """
+
+    method: str
+    allowed: int
+    scored: int
+
+
 class Why(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One leg's reason for a hit: the words or the moment it found. Seconds; pages from 1."""
+    """One leg's reason for a hit: the words or the moment it found. Seconds; pages from 1.
+
+    `plan` is how a vector leg came to look at it; for administrators.
+    """
 
     leg: Leg
     text: str = ""
@@ -260,6 +274,7 @@ class Why(msgspec.Struct, frozen=True, omit_defaults=True):
     end: float | None = None
     page: int | None = None
     terms: tuple[str, ...] = ()
+    plan: Plan | None = None
 
 
 class Clearance(msgspec.Struct, frozen=True):

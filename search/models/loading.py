@@ -1,13 +1,14 @@
 """Loads models by the names that people give them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
 import msgspec
 import torch
 
-from search.embedding import Calibration, Curves, ModelId, Models, Standard, Vector
+from search.embedding import Calibration, Curves, ModelId, Models, Standard, Vectors
 from search.models import adapting, loupe_mini, runtimes
 from search.models.clip import OpenClipEmbedder, load_clip
 from search.models.loupe_mini import LoupeMini
@@ -16,15 +17,15 @@ from search.models.store import ModelStore
 
 
 class _Mini(Models, frozen=True):
-    """loupe-mini and the sentence model share a text tower, so a query is read once."""
+    """loupe-mini and the sentence model share a text tower, so a query is read once for both."""
 
     mini: LoupeMini
     lock: Lock
 
-    def read(self, text: str) -> tuple[Vector, Vector]:
+    def read_all(self, texts: Sequence[str]) -> tuple[Vectors, Vectors]:
         with self.lock, torch.inference_mode():  # the tokenizer keeps state between calls
-            read = self.mini.read(loupe_mini.tokenizer(self.mini.text)([text]))
-            return self.mini.say(read, normalize=True)[0].numpy(), asked(read.sentence.numpy())[0]
+            read = self.mini.read(loupe_mini.tokenizer(self.mini.text)(texts))
+            return self.mini.say(read, normalize=True).numpy(), asked(read.sentence.numpy())
 
 
 def load_models(

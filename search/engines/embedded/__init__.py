@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.embedding import Vector
-from search.engine import Corpus, Match, Space
+from search.engine import Corpus, Match, Nearest, Plan, Space
 from search.engines.embedded import generation
 from search.engines.embedded.keywords import KeywordIndex, matching_words, strangeness
 from search.engines.embedded.vectors import VectorIndex
@@ -97,10 +97,10 @@ class EmbeddedEngine:
             _log.error("Generation %d is not used: %s Run `loupe rebuild`.", number, error)
             return None
 
-    def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> list[Match]:
+    def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> Nearest:
         reader = self._reader
         if reader is None or space not in reader.spaces:
-            return []
+            return Nearest([], Plan("none", 0, 0))
         return reader.spaces[space].nearest(scope, query, limit)
 
     def keywords(self, scope: Scope, text: str, limit: int) -> list[Match]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.embedding import Vector
-from search.engine import Match, Vectors
+from search.engine import Match, Nearest, Plan, Vectors
 from search.errors import InvalidInput
 from search.policy import Scope
 
@@ -49,14 +49,14 @@ class VectorIndex:
         """Read what `save` wrote. Only for files that a generation's manifest vouches for."""
         return cls(faiss.read_index(str(directory / _INDEX)), np.load(directory / _ROWS))
 
-    def nearest(self, scope: Scope, query: Vector, limit: int) -> list[Match]:
+    def nearest(self, scope: Scope, query: Vector, limit: int) -> Nearest:
         """See `Engine.nearest`. `query` is float32 [d] with finite values, else InvalidInput."""
         if query.shape != (self._index.d,) or not np.isfinite(query).all():
             raise InvalidInput(f"A query vector must be {self._index.d} finite numbers.")
         allowed = self._allowed(scope)
         rows_allowed = int(np.count_nonzero(allowed))
         if not rows_allowed or limit < 1:
-            return []
+            return Nearest([], Plan("exact", rows_allowed, 0))
         # An asset can have many rows (keyframes, passages): take more rows until enough assets are among them.
         selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         wanted = limit
@@ -65,7 +65,7 @@ class VectorIndex:
             scores, rows = self._index.search(query[None], k, params=faiss.SearchParameters(sel=selector))
             best = self._best_of_each_asset(scores[0], rows[0])
             if len(best) >= limit or k == rows_allowed:
-                return best[:limit]
+                return Nearest(best[:limit], Plan("exact", rows_allowed, rows_allowed))
             wanted *= 4
 
     def _best_of_each_asset(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> list[Match]:

@@ -60,7 +60,7 @@ def test_nearest_equals_brute_force_for_any_scope(data: st.DataObject, rows: np.
     owners = data.draw(st.lists(st.integers(1, 12), min_size=len(rows), max_size=len(rows)))
     allowed = data.draw(st.frozensets(st.integers(1, 14)))
     query = rows[0]
-    found = VectorIndex.build(vectors(rows, owners)).nearest(scope_of(allowed), query, limit)
+    found = VectorIndex.build(vectors(rows, owners)).nearest(scope_of(allowed), query, limit).matches
     best: dict[int, float] = {}
     for row, owner in zip(rows, owners, strict=True):
         if owner in allowed:

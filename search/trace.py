@@ -1,0 +1,29 @@
+"""How one answer came about: the seconds of each stage and the plan of each vector search, for those who run Loupe."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Literal
+
+from search.engine import Space
+from search.types import Plan
+
+#: What a search does, in this order: the catalog looked at for changes and the gate asked; texts and pictures made
+#: vectors, and waiting for that; the legs; evidence weighed to one order; a page read back and judged again; facets.
+Stage = Literal["scope", "encode", "visual", "passage", "keyword", "fusion", "read-back", "facets"]
+
+
+class Trace:
+    """Filled in as a search goes on. `seconds` sums a stage that is entered more than once."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Stage, float] = {}
+        self.plans: list[tuple[Space, Plan]] = []
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        begun = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - begun
