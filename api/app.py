@@ -18,13 +18,14 @@ from PIL import Image
 import ui
 from api import errors
 from api.auth import Person, Tokens
+from api.metrics import Metrics
 from api.routes import assets, operations, searching, session
 from search.errors import LoupeError, NotCleared
 from search.searcher import Searcher
 from search.types import Principal
 
-#: Who may call what. `scoped`: anyone, and the gate decides what they get; `open`: it tells nothing about the library.
-#: A test holds this equal to the routes there are.
+#: Who may call what. `scoped`: anyone, and the gate decides what they get; `open`: it tells nothing about the library;
+#: `administrators`: they alone. A test holds this equal to the routes there are.
 ACCESS: Final[Mapping[str, str]] = {
     "POST /v1/search": "scoped",
     "GET /v1/search": "scoped",
@@ -41,6 +42,7 @@ ACCESS: Final[Mapping[str, str]] = {
     "POST /v1/demo/sign-out": "open",
     "GET /health/live": "open",
     "GET /health/ready": "open",
+    "GET /metrics": "administrators",
 }
 
 _HEADERS: Final = {
@@ -82,6 +84,13 @@ def create_app(
     def principal(request: Request[Any, Any, Any]) -> Principal:
         return tokens.principal_of(request)
 
+    measures = Metrics(searcher)
+
+    async def count(message: Message, scope: Scope) -> None:
+        if message["type"] == "http.response.start":
+            route = f"{scope.get('method')} {scope.get('path_template')}"
+            measures.answered(route if route in ACCESS else "other", message["status"])
+
     pages = create_static_files_router("/ui", directories=[_UI], include_in_schema=False)
     return Litestar(
         route_handlers=[
@@ -100,12 +109,14 @@ def create_app(
             session.sign_out,
             operations.live,
             operations.ready,
+            operations.metrics,
             page,
             pages,
         ],
         dependencies={
             "principal": Provide(principal, sync_to_thread=False),
             "searcher": Provide(searcher, sync_to_thread=False),
+            "measures": Provide(lambda: measures, sync_to_thread=False),
         },
         state=State(
             {
@@ -121,7 +132,7 @@ def create_app(
             Exception: errors.unexpected_error,
         },
         before_request=_refuse_other_origins,
-        before_send=[_add_headers],
+        before_send=[_add_headers, count],
         allowed_hosts=AllowedHostsConfig(allowed_hosts=list(allowed_hosts)) if allowed_hosts else None,
         request_max_body_size=max_upload,
         openapi_config=OpenAPIConfig(

@@ -1,31 +1,35 @@
 """Search, find similar, suggest."""
 
 import time
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-import anyio.to_thread
 import msgspec
 from litestar import Request, get, post
+from litestar.concurrency import sync_to_thread
 from litestar.datastructures import State, UploadFile
 from litestar.params import Parameter, QueryParameter
+from PIL import Image
 
+from api.metrics import Metrics
 from api.schemas import PageOut, SuggestionsOut, page_out
 from search.errors import BadQuery
 from search.query import SearchRequest, check_examples
 from search.searcher import Searcher
+from search.trace import Trace
 from search.types import Principal
 
 
 @post("/v1/search", status_code=200, sync_to_thread=True)
-def search(searcher: Searcher, principal: Principal, data: SearchRequest) -> PageOut:
+def search(searcher: Searcher, measures: Metrics, principal: Principal, data: SearchRequest) -> PageOut:
     """Hybrid search. An empty request browses, newest first."""
-    begun = time.perf_counter()
-    return page_out(searcher.search(principal, data), 1000 * (time.perf_counter() - begun))
+    return _answer(searcher, measures, principal, data)
 
 
 @get("/v1/search", sync_to_thread=True)
 def search_words(
     searcher: Searcher,
+    measures: Metrics,
     principal: Principal,
     q: str = "",
     unlike: Annotated[str, QueryParameter(name="not")] = "",
@@ -35,7 +39,6 @@ def search_words(
     cursor: str | None = None,
 ) -> PageOut:
     """Search by what fits in an address: words, and the ids of assets to find more like (`similarTo`, repeated)."""
-    begun = time.perf_counter()
     request = SearchRequest(
         text=q,
         unlike=unlike,
@@ -44,16 +47,14 @@ def search_words(
         limit=limit,
         cursor=cursor,
     )
-    page = searcher.search(principal, request)
-    return page_out(page, 1000 * (time.perf_counter() - begun))
+    return _answer(searcher, measures, principal, request)
 
 
 @post("/v1/similar", status_code=200)
 async def similar_to_image(
-    request: Request[Any, Any, Any], searcher: Searcher, principal: Principal, state: State
+    request: Request[Any, Any, Any], searcher: Searcher, measures: Metrics, principal: Principal, state: State
 ) -> PageOut:
     """Assets like the pictures in the parts `image`, together with what the JSON part `query` asks for."""
-    begun = time.perf_counter()
     form = await request.form()
     images, query = form.getall("image", []), form.get("query")
     uploads = [image for image in images if isinstance(image, UploadFile)]
@@ -66,22 +67,20 @@ async def similar_to_image(
         raise BadQuery(f"The part `query` is not a search request: {error}.") from error
     check_examples(len(uploads))
     pictures = [await upload.read() for upload in uploads]
-
-    def answer() -> PageOut:
-        page = searcher.search(principal, wanted, images=[state.read_image(data) for data in pictures])
-        return page_out(page, 1000 * (time.perf_counter() - begun))
-
-    return await anyio.to_thread.run_sync(answer)
+    return await sync_to_thread(_answer, searcher, measures, principal, wanted, map(state.read_image, pictures))
 
 
 @get("/v1/assets/{id:str}/similar", sync_to_thread=True)
 def similar_to_asset(
-    searcher: Searcher, principal: Principal, id: str, limit: int = 24, cursor: str | None = None
+    searcher: Searcher,
+    measures: Metrics,
+    principal: Principal,
+    id: str,
+    limit: int = 24,
+    cursor: str | None = None,
 ) -> PageOut:
     """Assets like one there is."""
-    begun = time.perf_counter()
-    page = searcher.search(principal, SearchRequest(similar_to=id, limit=limit, cursor=cursor))
-    return page_out(page, 1000 * (time.perf_counter() - begun))
+    return _answer(searcher, measures, principal, SearchRequest(similar_to=id, limit=limit, cursor=cursor))
 
 
 @get("/v1/suggest", sync_to_thread=True)
@@ -90,3 +89,19 @@ def suggest(
 ) -> SuggestionsOut:
     """Completions from what the caller may find."""
     return SuggestionsOut(tuple(searcher.suggest(principal, q)))
+
+
+def _answer(
+    searcher: Searcher,
+    measures: Metrics,
+    principal: Principal,
+    request: SearchRequest,
+    images: Iterable[Image.Image] = (),
+) -> PageOut:
+    """One page, measured. `images` are decoded here, in the time that is told."""
+    begun = time.perf_counter()
+    trace = Trace()
+    page = searcher.search(principal, request, list(images), trace)
+    taken = time.perf_counter() - begun
+    measures.searched(taken, trace)
+    return page_out(page, 1000 * taken)
