@@ -266,10 +266,15 @@ class Catalog:
 
     def take_in(self, intakes: Sequence[Intake], by: str) -> None:
         """Insert or replace assets by path, with their parts, rights and own grants, in one transaction."""
+        if not intakes:
+            return
+        intakes = list({intake.asset.path: intake for intake in intakes}.values())
         with self._write() as connection:
-            for intake in intakes:
-                ordinal = _put_asset(connection, intake, by)
-                _journal(connection, ordinal)
+            ordinals = _put_assets(connection, intakes, by)
+            _put_rights(connection, {ordinals[intake.asset.path]: intake.asset.rights for intake in intakes})
+            _put_segments(connection, {ordinals[intake.asset.path]: intake.segments for intake in intakes})
+            _clear_set_aside(connection, list(ordinals))
+            _journal(connection, ordinals.values())
 
     def put_embeddings(self, model_id: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         """Store vectors, float32 [d], by content hash. One that is there already stays."""
@@ -284,8 +289,8 @@ class Catalog:
     def grant_collection(self, collection: str, grants: Iterable[Grant]) -> None:
         """Replace the grants of a collection."""
         with self._write() as connection:
-            if _put_grants(connection, ResourceKind.collection, collection, grants):
-                _journal(connection, None)
+            if _put_grants(connection, ResourceKind.collection, {collection: list(grants)}):
+                _journal(connection, [None])
 
     def put_aside(self, file: SetAside) -> None:
         """Remember a file that could not be taken. If it was an asset before, that asset is marked as vanished."""
@@ -306,9 +311,7 @@ class Catalog:
         gone = list(paths)
         with self._write() as connection:
             _vanish(connection, gone)
-            for start in range(0, len(gone), _PART):
-                part = gone[start : start + _PART]
-                connection.execute(sa.delete(schema.set_aside).where(schema.set_aside.c.path.in_(part)))
+            _clear_set_aside(connection, gone)
 
     # ---- audit
 
@@ -381,8 +384,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _journal(connection: sa.Connection, asset: int | None) -> None:
-    connection.execute(sa.insert(schema.journal).values(asset=asset, at=_now()))
+def _journal(connection: sa.Connection, assets: Iterable[int | None]) -> None:
+    connection.execute(sa.insert(schema.journal), [{"asset": asset, "at": _now()} for asset in assets])
 
 
 def _chain(previous: str, line: Mapping[str, str]) -> str:
@@ -393,99 +396,117 @@ def _vanish(connection: sa.Connection, paths: Sequence[str]) -> None:
     table = schema.assets
     for start in range(0, len(paths), _PART):
         alive = table.c.path.in_(paths[start : start + _PART]) & table.c.vanished.is_(None)
-        for ordinal in connection.scalars(sa.select(table.c.ordinal).where(alive)).all():
-            connection.execute(sa.update(table).where(table.c.ordinal == ordinal).values(vanished=_now()))
-            _journal(connection, ordinal)
+        if ordinals := connection.scalars(sa.select(table.c.ordinal).where(alive)).all():
+            connection.execute(sa.update(table).where(alive).values(vanished=_now()))
+            _journal(connection, ordinals)
 
 
-def _put_asset(connection: sa.Connection, intake: Intake, by: str) -> int:
+def _clear_set_aside(connection: sa.Connection, paths: Sequence[str]) -> None:
+    for start in range(0, len(paths), _PART):
+        here = schema.set_aside.c.path.in_(paths[start : start + _PART])
+        connection.execute(sa.delete(schema.set_aside).where(here))
+
+
+#: The columns of an asset's row that stand in `Asset` as they are.
+_PLAIN: Final = frozenset(schema.assets.c.keys()) & frozenset(Asset.__struct_fields__) - {"ordinal", "keywords"}
+
+
+def _put_assets(connection: sa.Connection, intakes: Sequence[Intake], by: str) -> dict[str, int]:
+    """Path to ordinal. Each statement takes all rows: one by one, a million assets take half an hour."""
+    table = schema.assets
+    paths = [intake.asset.path for intake in intakes]
+    before = _at(connection, paths)
+    known = [{**_row(intake), "at": intake.asset.path} for intake in intakes if intake.asset.path in before]
+    if known:  # first, so that an id they give up is free
+        kept: dict[str, Any] = {name: sa.bindparam(name) for name in known[0].keys() - {"added", "at"}}
+        connection.execute(sa.update(table).where(table.c.path == sa.bindparam("at")).values(kept), known)
+    if new := [_row(intake) for intake in intakes if intake.asset.path not in before]:
+        connection.execute(sa.insert(table), new)
+    now = _at(connection, paths)
+    statuses = [
+        {"asset": row.ordinal, "status": row.status, "by": by, "at": _now()}
+        for path, row in now.items()
+        if path not in before or before[path].status != row.status
+    ]
+    if statuses:
+        connection.execute(sa.insert(schema.statuses), statuses)
+    grants: dict[str, Sequence[Grant]] = {row.id: () for path, row in before.items() if row.id != now[path].id}
+    for asset in (intake.asset for intake in intakes):
+        grants[asset.id] = [grant for grant in asset.grants if grant.resource_kind is ResourceKind.asset]
+    _put_grants(connection, ResourceKind.asset, grants)
+    return {path: row.ordinal for path, row in now.items()}
+
+
+def _at(connection: sa.Connection, paths: Sequence[str]) -> dict[str, sa.Row[Any]]:
+    """Path to ordinal, id and status, also of what vanished, in the order of the paths."""
+    table = schema.assets
+    found: dict[str, sa.Row[Any]] = {}
+    for start in range(0, len(paths), _PART):
+        here = table.c.path.in_(paths[start : start + _PART])
+        rows = connection.execute(sa.select(table.c.path, table.c.ordinal, table.c.id, table.c.status).where(here))
+        found |= {row.path: row for row in rows}
+    return {path: found[path] for path in paths if path in found}
+
+
+def _row(intake: Intake) -> dict[str, Any]:
     asset = intake.asset
-    row = {
-        name: getattr(asset, name)
-        for name in [
-            "id",
-            "path",
-            "content_hash",
-            "byte_size",
-            "media_type",
-            "mime",
-            "width",
-            "height",
-            "duration",
-            "pages",
-            "collection",
-            "status",
-            "sensitive",
-            "title",
-            "description",
-            "alt_text",
-            "creator",
-            "created",
-            "digital_source_type",
-            "has_preview",
-            "has_playback",
-            "added",
-        ]
-    } | {
+    return {name: getattr(asset, name) for name in _PLAIN} | {
         "keywords": list(asset.keywords),
         "mtime_ns": intake.mtime_ns,
         "facts_digest": intake.facts_digest,
         "embedded": dict(intake.embedded),
         "vanished": None,
     }
-    table = schema.assets
-    before = connection.execute(
-        sa.select(table.c.ordinal, table.c.id, table.c.status).where(table.c.path == asset.path)
-    ).first()
-    ordinal: int
-    if before is None:
-        ordinal = connection.execute(sa.insert(table).values(row).returning(table.c.ordinal)).scalar_one()
-    else:
-        ordinal = before.ordinal
-        del row["added"]
-        if before.id != asset.id:
-            _put_grants(connection, ResourceKind.asset, before.id, ())
-        connection.execute(sa.update(table).where(table.c.ordinal == ordinal).values(row))
-    if before is None or before.status != asset.status:
-        connection.execute(sa.insert(schema.statuses).values(asset=ordinal, status=asset.status, by=by, at=_now()))
-    _put_rights(connection, ordinal, asset.rights)
-    own = (grant for grant in asset.grants if grant.resource_kind is ResourceKind.asset)
-    _put_grants(connection, ResourceKind.asset, asset.id, own)
-    _put_segments(connection, ordinal, intake.segments)
-    connection.execute(sa.delete(schema.set_aside).where(schema.set_aside.c.path == asset.path))
-    return ordinal
 
 
-def _put_rights(connection: sa.Connection, asset: int, rights: Rights) -> None:
-    row = msgspec.structs.asdict(rights) | {"asset": asset}
-    row |= {name: list(row[name]) for name in ("territories", "excluded_territories", "channels")}
-    connection.execute(upsert(schema.rights).values(row).on_conflict_do_update(index_elements=["asset"], set_=row))
+def _put_rights(connection: sa.Connection, rights: Mapping[int, Rights]) -> None:
+    """Replace the terms of assets, by ordinal."""
+    statement = upsert(schema.rights)
+    new = {column.name: column for column in statement.excluded if column.name != "asset"}
+    lists = ("territories", "excluded_territories", "channels")
+    rows = [
+        {**msgspec.structs.asdict(terms), **{name: list(getattr(terms, name)) for name in lists}, "asset": asset}
+        for asset, terms in rights.items()
+    ]
+    connection.execute(statement.on_conflict_do_update(index_elements=["asset"], set_=new), rows)
 
 
-def _put_grants(connection: sa.Connection, kind: ResourceKind, resource: str, grants: Iterable[Grant]) -> bool:
-    """Replace a resource's grants; says whether that changed any."""
+def _put_grants(connection: sa.Connection, kind: ResourceKind, grants: Mapping[str, Sequence[Grant]]) -> bool:
+    """Replace the grants of resources; says whether that changed any."""
     table = schema.grants
-    here = (table.c.resource_kind == kind.value) & (table.c.resource == resource)
-    new = frozenset(grants)
-    if new == frozenset(_read_grants(connection, here).get(resource, ())):
-        return False
-    connection.execute(sa.delete(table).where(here))
-    if new:
-        connection.execute(sa.insert(table), [msgspec.structs.asdict(grant) for grant in sorted(new)])
-    return True
+    resources = list(grants)
+    before: dict[str, tuple[Grant, ...]] = {}
+    for start in range(0, len(resources), _PART):
+        here = table.c.resource.in_(resources[start : start + _PART])
+        before |= _read_grants(connection, (table.c.resource_kind == kind.value) & here)
+    changed = [resource for resource in resources if frozenset(grants[resource]) != frozenset(before.get(resource, ()))]
+    for start in range(0, len(changed), _PART):
+        here = table.c.resource.in_(changed[start : start + _PART])
+        connection.execute(sa.delete(table).where(table.c.resource_kind == kind.value, here))
+    if new := [msgspec.structs.asdict(grant) for name in changed for grant in sorted(frozenset(grants[name]))]:
+        connection.execute(sa.insert(table), new)
+    return bool(changed)
 
 
-def _put_segments(connection: sa.Connection, asset: int, segments: Sequence[Segment]) -> None:
-    """Replace an asset's parts, unless they are the same: a part that stays keeps its ordinal."""
+def _put_segments(connection: sa.Connection, parts: Mapping[int, Sequence[Segment]]) -> None:
+    """Replace the parts of assets, by ordinal, unless they are the same: a part that stays keeps its ordinal."""
     table = schema.segments
     columns = ("kind", "embedding_key", "text", "start", "end", "page")
-    new = [{name: getattr(segment, name) for name in columns} for segment in segments]
-    rows = connection.execute(sa.select(table).where(table.c.asset == asset).order_by(table.c.ordinal)).mappings()
-    if new == [{name: row[name] for name in columns} for row in rows]:
-        return
-    connection.execute(sa.delete(table).where(table.c.asset == asset))
-    if new:
-        connection.execute(sa.insert(table), [{**row, "asset": asset} for row in new])
+    assets = list(parts)
+    before: dict[int, list[dict[str, Any]]] = {}
+    for start in range(0, len(assets), _PART):
+        here = table.c.asset.in_(assets[start : start + _PART])
+        for row in connection.execute(sa.select(table).where(here).order_by(table.c.ordinal)).mappings():
+            before.setdefault(row["asset"], []).append({name: row[name] for name in columns})
+    after = {
+        asset: [{name: getattr(segment, name) for name in columns} for segment in segments]
+        for asset, segments in parts.items()
+    }
+    changed = [asset for asset, rows in after.items() if rows != before.get(asset, [])]
+    for start in range(0, len(changed), _PART):
+        connection.execute(sa.delete(table).where(table.c.asset.in_(changed[start : start + _PART])))
+    if new := [{**row, "asset": asset} for asset in changed for row in after[asset]]:
+        connection.execute(sa.insert(table), new)
 
 
 def _read_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> dict[str, tuple[Grant, ...]]:

@@ -66,8 +66,8 @@ def make_intake() -> MakeIntake:
             status=Status.approved,
             added=NOW,
             rights=Rights(licence=Licence.owned),
-            **changes,  # type: ignore[arg-type]
         )
+        asset = msgspec.structs.replace(asset, **changes)
         picture = Segment(0, 0, SegmentKind.image, asset.content_hash)
         return Intake(asset, mtime_ns=1, facts_digest="d", embedded={}, segments=segments or (picture,))
 

@@ -82,6 +82,30 @@ def test_a_file_taken_in_again_keeps_its_ordinal_and_history(catalog: Catalog, m
     assert (found.ordinal, found.title, found.status) == (1, "New title", Status.archived)
 
 
+def test_taken_in_together_is_as_taken_in_one_by_one(tmp_path: Path, make_intake: MakeIntake) -> None:
+    """New files, known ones under another id, state or grants, one given twice, and an id that goes to another file."""
+    own = Grant(ResourceKind.asset, "a", SubjectKind.group, "red", Action.find)
+    first = [make_intake("a", grants=(own,)), make_intake("b"), make_intake("c")]
+    words = (Segment(0, 0, SegmentKind.passage, "k", "words"),)
+    kept = msgspec.structs.replace(own, allow=False)
+    second = [
+        make_intake("moved", path="/library/a.jpg", segments=words),
+        make_intake("a", path="/library/heir.jpg", status=Status.draft, grants=(kept,)),
+        make_intake("b", status=Status.archived),
+        make_intake("b", title="Last"),
+        make_intake("c"),
+    ]
+    found = []
+    for name, parts in {"together": [first, second], "apart": [[intake] for intake in (*first, *second)]}.items():
+        catalog = Catalog.at(tmp_path / f"{name}.sqlite")
+        for part in parts:
+            catalog.take_in(part, by="test")
+        found.append((list(catalog.every_asset()), list(catalog.every_segment()), catalog.ids()))
+        catalog.close()
+    assert [asset.grants for asset in found[0][0]] == [(), (), (), (kept,)]
+    assert found[0] == found[1]
+
+
 def test_segments_that_stay_keep_their_ordinals(catalog: Catalog, make_intake: MakeIntake) -> None:
     said = Segment(0, 0, SegmentKind.passage, "key", "words", 1.0, 2.5, None)
     catalog.take_in([make_intake("a", segments=(said,))], by="test")
