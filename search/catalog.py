@@ -210,6 +210,37 @@ class Catalog:
                 found |= {row.content_hash: np.frombuffer(row.vector, "<f4") for row in connection.execute(query)}
         return found
 
+    def embedded_segments(self, model_id: str, kinds: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The parts of these kinds that the model has made vectors of, in ordinal order, and the asset of each.
+
+        Both int64 [n]; parts of vanished assets are left out.
+        """
+        segments, embeddings, assets = schema.segments, schema.embeddings, schema.assets
+        made = (embeddings.c.content_hash == segments.c.embedding_key) & (embeddings.c.model_id == model_id)
+        query = (
+            sa.select(segments.c.ordinal, segments.c.asset)
+            .join(assets, assets.c.ordinal == segments.c.asset)
+            .where(segments.c.kind.in_(kinds), assets.c.vanished.is_(None), sa.exists().where(made))
+            .order_by(segments.c.ordinal)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query)
+            found = np.fromiter((number for row in rows for number in row), np.int64).reshape(-1, 2)
+        return found[:, 0].copy(), found[:, 1].copy()
+
+    def vectors_of(self, model_id: str, segments: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors that the model has made of these parts, each of which must have one, float32 [n, d]."""
+        parts, embeddings = schema.segments, schema.embeddings
+        made = (embeddings.c.content_hash == parts.c.embedding_key) & (embeddings.c.model_id == model_id)
+        found: dict[int, bytes] = {}
+        with self._engine.connect() as connection:
+            for start in range(0, len(segments), _PART):
+                here = parts.c.ordinal.in_(segments[start : start + _PART].tolist())
+                query = sa.select(parts.c.ordinal, embeddings.c.vector).join(embeddings, made).where(here)
+                found |= {row.ordinal: row.vector for row in connection.execute(query)}
+        rows = [np.frombuffer(found[segment], "<f4") for segment in segments.tolist()]
+        return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
+
     def known_files(self) -> dict[str, Known]:
         """Path to what is remembered of each file in the catalog that has not vanished."""
         table = schema.assets

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.catalog import Catalog
 from search.embedding import Reader, Vectors
@@ -29,22 +30,27 @@ def read_corpus(catalog: Catalog, models: Mapping[Space, str]) -> Corpus:
     The journal number is read first: what is written meanwhile is at worst indexed twice, never missed.
     """
     head = catalog.head()
-    segments = list(catalog.every_segment())
-    spaces = {space: _vectors(catalog, model, segments, KINDS[space]) for space, model in models.items()}
-    return Corpus(head, {space: vectors for space, vectors in spaces.items() if len(vectors.rows)}, _documents(catalog))
+    spaces = {space: _vectors(catalog, model, KINDS[space]) for space, model in models.items()}
+    return Corpus(head, {space: rows for space, rows in spaces.items() if len(rows.segments)}, _documents(catalog))
 
 
-def _vectors(catalog: Catalog, model_id: str, segments: list[Segment], kinds: frozenset[SegmentKind]) -> Rows:
-    wanted = [segment for segment in segments if segment.kind in kinds]
-    stored = catalog.embeddings(model_id, sorted({segment.embedding_key for segment in wanted}))
-    there = [segment for segment in wanted if segment.embedding_key in stored]
-    rows = np.stack([stored[s.embedding_key] for s in there]) if there else np.zeros((0, 1), np.float32)
-    return Rows(
-        model_id,
-        rows.astype(np.float32),
-        np.array([segment.ordinal for segment in there], np.int64),
-        np.array([segment.asset for segment in there], np.int64),
-    )
+def _vectors(catalog: Catalog, model_id: str, kinds: frozenset[SegmentKind]) -> Rows:
+    segments, assets = catalog.embedded_segments(model_id, [kind.value for kind in kinds])
+    return Rows(model_id, _Stored(catalog, model_id, segments), segments, assets)
+
+
+class _Stored:
+    """The vectors of some segments, read from the catalog as they are asked for."""
+
+    def __init__(self, catalog: Catalog, model_id: str, segments: NDArray[np.int64]) -> None:
+        self._catalog = catalog
+        self._model_id = model_id
+        self._segments = segments
+        dimension = self[np.arange(1)].shape[1] if len(segments) else 0
+        self.shape = (len(segments), dimension)
+
+    def __getitem__(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._catalog.vectors_of(self._model_id, self._segments[numbers])
 
 
 def _documents(catalog: Catalog) -> Iterator[Document]:

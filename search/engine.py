@@ -45,11 +45,22 @@ class Nearest(msgspec.Struct, frozen=True):
     plan: Plan
 
 
+class VectorRows(Protocol):
+    """Vectors by number: an array, or what reads them as they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[n, d]"""
+
+    def __getitem__(self, numbers: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """Some of them, float32 [m, d]."""
+
+
 class Vectors(msgspec.Struct, frozen=True):
     """The unit vectors of one space: `rows` float32 [n, d], with the segment and the asset of each row, int64 [n]."""
 
     model_id: str
-    rows: NDArray[np.float32]
+    rows: VectorRows
     segments: NDArray[np.int64]
     assets: NDArray[np.int64]
 

@@ -29,10 +29,9 @@ class _Reader:
     """One opened generation."""
 
     def __init__(self, opened: generation.Generation) -> None:
-        self.number = opened.number
-        self.head = opened.head
+        self.opened = opened
         self.spaces = {
-            space: VectorIndex.load(opened.directory / space.value) for space in Space if space.value in opened.models
+            space: VectorIndex.open(opened.directory / space.value) for space in Space if space.value in opened.models
         }
         self.keywords = KeywordIndex.load(opened.directory / _KEYWORDS)
 
@@ -51,12 +50,12 @@ class EmbeddedEngine:
     @property
     def generation(self) -> int:
         """The number of the generation being read; 0 before the first."""
-        return self._reader.number if self._reader else 0
+        return self._reader.opened.number if self._reader else 0
 
     @property
     def head(self) -> int:
         """The journal number that it reflects; 0 before the first."""
-        return self._reader.head if self._reader else 0
+        return self._reader.opened.head if self._reader else 0
 
     def publish(self, corpus: Corpus) -> None:
         for space, vectors in corpus.spaces.items():
@@ -65,7 +64,8 @@ class EmbeddedEngine:
 
         def fill(directory: Path) -> None:
             for space, vectors in corpus.spaces.items():
-                VectorIndex.build(vectors).save(directory / space.value)
+                before = self._reader.spaces.get(space) if self._reader else None
+                VectorIndex.write(vectors, directory / space.value, before)
             KeywordIndex.build(corpus.documents, directory / _KEYWORDS)
 
         models = {space.value: vectors.model_id for space, vectors in corpus.spaces.items()}
@@ -86,7 +86,7 @@ class EmbeddedEngine:
 
     def _open(self, number: int) -> _Reader | None:
         try:
-            opened = generation.open_verified(self._directory, number)
+            opened = generation.open_verified(self._directory, number, self._reader.opened if self._reader else None)
             if any(opened.models.get(space.value, model) != model for space, model in self._models.items()):
                 self._refused.add(number)
                 _log.info("Generation %d is of another model.", number)

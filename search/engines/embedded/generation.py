@@ -16,7 +16,7 @@ import msgspec
 
 from search.errors import GenerationDamaged
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _MANIFEST: Final = "manifest.json"
 _UNFINISHED: Final = "unfinished-"
 
@@ -34,12 +34,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """A generation whose every file was verified."""
+    """A generation whose every file was verified. `sums` are its files' SHA-256, by device and inode."""
 
     number: int
     directory: Path
     head: int
     models: Mapping[str, str]
+    sums: Mapping[tuple[int, int], str]
 
 
 def numbers(parent: Path) -> list[int]:
@@ -59,7 +60,8 @@ def publish(parent: Path, fill: Callable[[Path], None], *, head: int, models: Ma
     aside = parent / f"{_UNFINISHED}{number}"
     aside.mkdir()
     fill(aside)
-    sums = {name: _sum(aside / name) for name in _file_names(aside)}
+    known = _known(parent)
+    sums = {name: known.get(_identity(aside / name)) or _sum(aside / name) for name in _file_names(aside)}
     manifest = aside / _MANIFEST
     manifest.write_bytes(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, head, models, sums))))
     for path in sorted(aside.rglob("*"), reverse=True):
@@ -72,8 +74,11 @@ def publish(parent: Path, fill: Callable[[Path], None], *, head: int, models: Ma
     return number
 
 
-def open_verified(parent: Path, number: int) -> Generation:
-    """Check every file of a generation against its manifest. Raises GenerationDamaged, naming the file."""
+def open_verified(parent: Path, number: int, before: Generation | None = None) -> Generation:
+    """Check every file of a generation against its manifest. Raises GenerationDamaged, naming the file.
+
+    Files that are links to ones of `before`, a generation that is open, were checked when it was opened.
+    """
     directory = parent / f"{number:08d}"
     try:
         manifest = msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
@@ -83,10 +88,33 @@ def open_verified(parent: Path, number: int) -> Generation:
         raise GenerationDamaged(f"Its format is {manifest.format}; this release reads format {FORMAT}.")
     if missing := manifest.files.keys() ^ _file_names(directory):
         raise GenerationDamaged(f"Files are missing or do not belong: {', '.join(sorted(missing))}.")
+    checked = before.sums if before else {}
+    sums = {}
     for name, expected in manifest.files.items():
-        if _sum(directory / name) != expected:
+        identity = _identity(directory / name)
+        sums[identity] = checked.get(identity) or _sum(directory / name)
+        if sums[identity] != expected:
             raise GenerationDamaged(f"The file {name} is not as it was written.")
-    return Generation(number, directory, manifest.head, manifest.models)
+    return Generation(number, directory, manifest.head, manifest.models, sums)
+
+
+def _known(parent: Path) -> dict[tuple[int, int], str]:
+    """The sums of the newest generation's files, which a new one may take over as links: they need not be read again.
+
+    They are not checked here: if one is damaged, it is found so in the new generation as well.
+    """
+    directory = parent / f"{max(numbers(parent), default=0):08d}"
+    try:
+        manifest = msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
+        return {_identity(directory / name): digest for name, digest in manifest.files.items()}
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What tells a file from all others, whatever names it has: its device and its inode."""
+    about = path.stat()
+    return about.st_dev, about.st_ino
 
 
 def _file_names(directory: Path) -> set[str]:

@@ -1,93 +1,304 @@
-"""Exact nearest neighbours within a scope, over FAISS.
+"""Nearest neighbours within a scope: the planner over the segments of one space.
 
-Useful for: libraries whose vectors are scanned in milliseconds (some 100,000 rows). The filter is applied inside
-the scan, so pages are full and results exact at every selectivity.
+A segment never changes once written. Fresh rows make a segment of their own, which is folded together with others as
+segments of its size gather (log-structured merging; O'Neil et al. 1996), so that a few new assets cost a few rows of
+work and not the whole. In each segment the planner takes what is cheapest for the rows that the scope allows there:
+
+* gather: few rows are allowed, each is scored;
+* scan: the segment is small, or its lists cannot tell enough; one pass over all of it;
+* lists: else the lists that may hold an answer are looked through (`search.engines.embedded.lists`).
+
+The first two are exact; the third misses a few rows in a thousand. The filter is applied inside each of them, so pages
+are full at every selectivity.
 """
 
+import os
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import Final
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from search.embedding import Vector
-from search.engine import Match, Nearest, Plan, Vectors
+from search.engine import Match, Nearest, Plan, VectorRows, Vectors
+from search.engines.embedded import lists
+from search.engines.embedded.lists import Allowed, Lists
+from search.engines.embedded.rows import Numbers, Rows, Scores
 from search.errors import InvalidInput
 from search.policy import Scope
 
-_INDEX: Final = "index.faiss"
-_ROWS: Final = "rows.npy"
+#: Segments of so many rows and more have lists.
+LISTED: Final = 50_000
 
-# One query scans on one thread: two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds.
+#: Segments of up to so many rows are always folded into the next one.
+_SMALL: Final = 20_000
+
+#: A segment is written anew when less than this share of its rows is alive.
+_ALIVE: Final = 0.75
+
+#: Allowed rows that are scored one by one where there are lists, and the share of all where there are none.
+_GATHERED: Final = 12_000
+_GATHERED_SHARE: Final = 0.25
+
+#: Lists are not asked for more than this part of what is allowed.
+_MOST: Final = 8
+
+#: Filters of which the allowed rows are kept, a bit a row and less than that again for what they are known by.
+_KEPT: Final = 16
+
+#: Vectors are copied so many at a time.
+_SPOOLED: Final = 1 << 14
+
+_OWNERS: Final = "owners.npy"
+_DEAD: Final = "dead.npy"
+
+# One query runs on one thread: two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds.
 faiss.omp_set_num_threads(1)
 
 
-class VectorIndex:
-    """A flat inner-product index and, for each of its rows, the segment and asset it belongs to (int64 [n, 2])."""
+class Segment:
+    """Rows, and for each the catalog's segment and the asset that it belongs to (-1: none, or no longer)."""
 
-    def __init__(self, index: Any, rows: NDArray[np.int64]) -> None:
-        self._index = index
-        self._segments = rows[:, 0]
-        self._assets = rows[:, 1]
+    def __init__(
+        self, rows: Rows, listed: Lists | None, owners: NDArray[np.int64], dead: Numbers, origin: Path
+    ) -> None:
+        """`owners` is int64 [n, 2]; `dead` are the rows that no longer count."""
+        self.origin = origin
+        self.segments = owners[:, 0]
+        self._assets = owners[:, 1].copy()
+        self._written = int(np.count_nonzero(self._assets >= 0))
+        self._assets[dead] = -1
+        self._rows = rows
+        self._lists = listed
+        self._alive = self._assets >= 0
+        # Rows by asset: those of asset a are order[start[a] : start[a + 1]], and row[a] is the last of them.
+        live = np.flatnonzero(self._alive)
+        owned = self._assets[live]
+        self._order: Numbers = live[np.argsort(owned, kind="stable")]
+        self._start = np.append(0, np.cumsum(np.bincount(owned)))
+        self._row: Numbers = np.zeros(len(self._start), np.int64)
+        self._row[owned] = live
+        self._all = BitMap(np.unique(owned).astype(np.uint32))
+        self._lock = Lock()
+        self._kept: dict[bytes, Allowed] = {}
 
-    @classmethod
-    def build(cls, vectors: Vectors) -> "VectorIndex":
-        if not np.isfinite(vectors.rows).all():
-            raise InvalidInput("A vector holds NaN or infinity.")
-        index = faiss.IndexFlatIP(vectors.rows.shape[1])
-        index.add(np.ascontiguousarray(vectors.rows))
-        return cls(index, np.stack([vectors.segments, vectors.assets], axis=1))
+    def __len__(self) -> int:
+        return len(self._order)
 
-    def save(self, directory: Path) -> None:
+    def share(self, live: Numbers) -> float:
+        """The share of its rows whose catalog segment is among `live` (sorted)."""
+        return 1 - len(self.dead(live)) / self._written
+
+    @staticmethod
+    def write(vectors: Vectors, chosen: Numbers, directory: Path) -> None:
+        """Write the chosen vectors as a segment into a new directory."""
         directory.mkdir()
-        faiss.write_index(self._index, str(directory / _INDEX))
-        np.save(directory / _ROWS, np.stack([self._segments, self._assets], axis=1))
+        spool = directory / "spool.npy"
+        source = _Spooled(vectors.rows, chosen, spool)
+        order = lists.write(source, directory) if len(chosen) >= LISTED else np.arange(len(chosen))
+        Rows.write(source, order, directory)
+        owners = np.full((len(order), 2), -1, np.int64)
+        there = order >= 0
+        owners[there] = np.stack([vectors.segments, vectors.assets], axis=1)[chosen[order[there]]]
+        np.save(directory / _OWNERS, owners)
+        spool.unlink()
 
     @classmethod
-    def load(cls, directory: Path) -> "VectorIndex":
-        """Read what `save` wrote. Only for files that a generation's manifest vouches for."""
-        return cls(faiss.read_index(str(directory / _INDEX)), np.load(directory / _ROWS))
+    def open(cls, directory: Path) -> "Segment":
+        """Read what `write` wrote. Only for files that a generation's manifest vouches for."""
+        listed = Lists.open(directory) if (directory / lists.CODES).exists() else None
+        dead = np.load(directory / _DEAD) if (directory / _DEAD).exists() else np.zeros(0, np.int64)
+        return cls(Rows.open(directory), listed, np.load(directory / _OWNERS), dead, directory)
 
-    def nearest(self, scope: Scope, query: Vector, limit: int) -> Nearest:
-        """See `Engine.nearest`. `query` is float32 [d] with finite values, else InvalidInput."""
-        if query.shape != (self._index.d,) or not np.isfinite(query).all():
-            raise InvalidInput(f"A query vector must be {self._index.d} finite numbers.")
-        allowed = self._allowed(scope)
-        rows_allowed = int(np.count_nonzero(allowed))
-        if not rows_allowed or limit < 1:
-            return Nearest([], Plan("exact", rows_allowed, 0))
-        # An asset can have many rows (keyframes, passages): take more rows until enough assets are among them.
-        selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+    @property
+    def dimension(self) -> int:
+        return self._rows.dimension
+
+    def dead(self, live: Numbers) -> Numbers:
+        """The rows whose catalog segment is not among `live` (sorted)."""
+        return np.flatnonzero((self.segments >= 0) & ~_among(self.segments, live))
+
+    def nearest(self, scope: Scope, query: Vector, limit: int) -> tuple[list[Match], Plan]:
+        """See `VectorIndex.nearest`."""
+        inside = self._all & scope.assets
+        if not inside:
+            return [], Plan("none", 0, 0)
         wanted = limit
         while True:
-            k = min(wanted, rows_allowed)
-            scores, rows = self._index.search(query[None], k, params=faiss.SearchParameters(sel=selector))
-            best = self._best_of_each_asset(scores[0], rows[0])
-            if len(best) >= limit or k == rows_allowed:
-                return Nearest(best[:limit], Plan("exact", rows_allowed, rows_allowed))
+            rows, scores, plan = self._best(inside, query, wanted)
+            matches = self._matches(rows, scores)
+            # An asset can have many rows (keyframes, passages): take more rows until enough assets are among them.
+            if len(matches) >= limit or len(rows) == plan.allowed:
+                return matches[:limit], plan
             wanted *= 4
 
-    def _best_of_each_asset(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> list[Match]:
+    def read(self, asset: int) -> NDArray[np.float32]:
+        """The rows of one asset, float32 [n, d]."""
+        return self._rows.read(self._of(np.array([asset])))
+
+    def _best(self, inside: BitMap, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
+        """The best rows of these assets, their scores, and how they were found."""
+        few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
+        if len(inside) <= few and len(rows := self._of(_array(inside))) <= few:
+            best, scores = self._rows.best(query, rows, limit)
+            return best, scores, Plan("gather", len(rows), len(rows))
+        allowed = self._allowed(inside)
+        if self._lists is None or _MOST * limit > allowed.count:
+            best, scores = self._rows.best_of_all(query, allowed.bits, allowed.count, limit)
+            return best, scores, Plan("scan", allowed.count, len(self))
+        found = self._lists.best(self._rows, query, allowed, limit)
+        return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
+
+    def _allowed(self, inside: BitMap) -> Allowed:
+        """The rows of these assets. It is kept for those who ask with the same filter again."""
+        key = inside.serialize()
+        with self._lock:
+            if (allowed := self._kept.pop(key, None)) is None:
+                allowed = self._mark(inside)
+            self._kept[key] = allowed  # the newest stands last
+            if len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
+        return allowed
+
+    def _mark(self, inside: BitMap) -> Allowed:
+        """Marked from whichever is less: the rows of these assets, or the others."""
+        if 2 * len(inside) > len(self._all):
+            marked = self._alive.copy()
+            others = self._of(_array(self._all - inside))
+            marked[others] = False
+            count = len(self) - len(others)
+        else:
+            marked = np.zeros(len(self._alive), np.bool_)
+            rows = self._of(_array(inside))
+            marked[rows] = True
+            count = len(rows)
+        return Allowed(np.packbits(marked, bitorder="little"), count, count == self._written)
+
+    def _of(self, assets: Numbers) -> Numbers:
+        """All rows of some assets, each of which has rows here, int64 [m]."""
+        if len(self) == len(self._all):
+            return self._row[assets]
+        first = self._start[assets]
+        counts = self._start[assets + 1] - first
+        within: Numbers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self._order[np.repeat(first, counts) + within]
+
+    def _matches(self, rows: Numbers, scores: Scores) -> list[Match]:
+        """The best row of each asset, best first."""
         found: dict[int, Match] = {}
-        for score, segment, asset in zip(
-            scores.tolist(), self._segments[rows].tolist(), self._assets[rows].tolist(), strict=True
-        ):
+        owners = zip(self._assets[rows].tolist(), self.segments[rows].tolist(), scores.tolist(), strict=True)
+        for asset, segment, score in owners:
             if asset not in found:
                 found[asset] = Match(asset, segment, score)
         return list(found.values())
 
+
+class VectorIndex:
+    """The segments of one space, the oldest first. Safe to share between threads."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._segments = segments
+
+    @classmethod
+    def write(cls, vectors: Vectors, directory: Path, before: "VectorIndex | None" = None) -> None:
+        """Write an index into a new directory, taking over (as links) what still serves of the index `before`.
+
+        `before` must lie on the same file system, and of the same model. Raises InvalidInput for NaN and infinity.
+        """
+        directory.mkdir()
+        kept, fresh = _plan(vectors, before)
+        live = np.sort(vectors.segments)
+        for name, segment in enumerate(kept):
+            shutil.copytree(segment.origin, directory / str(name), copy_function=_taken_over)
+            (directory / str(name) / _DEAD).unlink(missing_ok=True)
+            if len(dead := segment.dead(live)):
+                np.save(directory / str(name) / _DEAD, dead)
+        if len(fresh):
+            Segment.write(vectors, fresh, directory / str(len(kept)))
+
+    @classmethod
+    def open(cls, directory: Path) -> "VectorIndex":
+        """Read what `write` wrote. Only for files that a generation's manifest vouches for."""
+        return cls([Segment.open(path) for path in sorted(directory.iterdir(), key=lambda path: int(path.name))])
+
+    def nearest(self, scope: Scope, query: Vector, limit: int) -> Nearest:
+        """See `Engine.nearest`. `query` is float32 [d] with finite values, else InvalidInput."""
+        best: dict[int, Match] = {}
+        plan = Plan("none", 0, 0)
+        for segment in self._segments if limit > 0 else ():
+            if query.shape != (segment.dimension,) or not np.isfinite(query).all():
+                raise InvalidInput(f"A query vector must be {segment.dimension} finite numbers.")
+            matches, how = segment.nearest(scope, query, limit)
+            method = how.method if how.allowed > plan.allowed else plan.method
+            plan = Plan(method, plan.allowed + how.allowed, plan.scored + how.scored)
+            for match in matches:
+                if match.asset not in best or match.score > best[match.asset].score:
+                    best[match.asset] = match
+        ranked = sorted(best.values(), key=lambda match: (-match.score, match.asset))
+        return Nearest(ranked[:limit], plan)
+
     def rows_of(self, scope: Scope, asset: int) -> NDArray[np.float32]:
         """See `Engine.vectors_of`."""
-        rows = np.flatnonzero(self._assets == asset) if asset in scope else np.zeros(0, np.int64)
-        vectors: NDArray[np.float32] = self._index.reconstruct_batch(rows)
-        return vectors
+        dimension = self._segments[0].dimension if self._segments else 0
+        found = [segment.read(asset) for segment in self._segments] if asset in scope else []
+        return np.concatenate([np.zeros((0, dimension), np.float32), *found])
 
-    def _allowed(self, scope: Scope) -> NDArray[np.bool_]:
-        """For each row whether its asset is in the scope, bool [n]."""
-        if not len(self._assets):
-            return np.zeros(0, np.bool_)
-        by_ordinal = np.zeros(int(self._assets.max()) + 1, np.bool_)
-        ordinals = np.fromiter(scope.assets, np.int64, len(scope))
-        by_ordinal[ordinals[ordinals < len(by_ordinal)]] = True
-        return by_ordinal[self._assets]
+    def __iter__(self) -> Iterator[Segment]:
+        return iter(self._segments)
+
+
+def _plan(vectors: Vectors, before: VectorIndex | None) -> tuple[list[Segment], Numbers]:
+    """Which segments are kept, and which vectors (by their place) a new one is made of."""
+    live = np.sort(vectors.segments)
+    kept = list(before or ())
+    while True:
+        there = np.sort(np.concatenate([np.zeros(0, np.int64), *(segment.segments for segment in kept)]))
+        fresh = np.flatnonzero(~_among(vectors.segments, there))
+        thin = [segment for segment in kept if segment.share(live) < _ALIVE]
+        small = [segment for segment in kept[-1:] if len(fresh) and len(segment) <= max(_SMALL, 2 * len(fresh))]
+        if not (folded := [*thin, *small][:1]):
+            return kept, fresh
+        kept.remove(folded[0])
+
+
+class _Spooled:
+    """Vectors in a file of their own while a segment is made of them: they are read several times, and out of order."""
+
+    def __init__(self, source: VectorRows, chosen: Numbers, file: Path) -> None:
+        self.shape = (len(chosen), source.shape[1])
+        self._rows = np.lib.format.open_memmap(file, "w+", np.float32, self.shape)
+        for start in range(0, len(chosen), _SPOOLED):
+            part = source[chosen[start : start + _SPOOLED]]
+            if not np.isfinite(part).all():
+                raise InvalidInput("A vector holds NaN or infinity.")
+            self._rows[start : start + len(part)] = part
+
+    def __getitem__(self, rows: Numbers) -> NDArray[np.float32]:
+        return self._rows[rows]
+
+
+def _taken_over(file: str, to: str) -> None:
+    """Give a file a second name, or copy it where the file system knows no links."""
+    try:
+        os.link(file, to)
+    except OSError:
+        shutil.copyfile(file, to)
+
+
+def _array(assets: BitMap) -> Numbers:
+    """int64 [n], since numpy looks things up by no other numbers without turning them into these, more slowly."""
+    return np.asarray(assets.to_array()).astype(np.int64)
+
+
+def _among(numbers: Numbers, sorted_numbers: Numbers) -> NDArray[np.bool_]:
+    """Which numbers occur among sorted ones, bool [n]."""
+    if not len(sorted_numbers):
+        return np.zeros(len(numbers), np.bool_)
+    place = np.minimum(np.searchsorted(sorted_numbers, numbers), len(sorted_numbers) - 1)
+    there: NDArray[np.bool_] = sorted_numbers[place] == numbers
+    return there

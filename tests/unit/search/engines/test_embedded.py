@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from search import policy
 from search.columns import Columns
@@ -16,8 +13,7 @@ from search.corpus import metadata_document, name_words
 from search.engine import Corpus, Document, Space, Vectors
 from search.engines.embedded import EmbeddedEngine, generation
 from search.engines.embedded.keywords import WHOLE, KeywordIndex, matching_words, strangeness
-from search.engines.embedded.vectors import VectorIndex
-from search.errors import GenerationDamaged, InvalidInput, ModelUnavailable
+from search.errors import GenerationDamaged, ModelUnavailable
 from search.types import Action, Asset, Licence, MediaType, Principal, Rights, Status
 from tests.conftest import NOW, everyone_may
 
@@ -48,40 +44,6 @@ def corpus(head: int = 1) -> Corpus:
         Document(3, segment=7, body="We talked about the espresso harvest."),
     ]
     return Corpus(head, spaces, documents)
-
-
-@settings(max_examples=150)
-@given(
-    st.data(),
-    hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(4)), elements=st.floats(-1, 1, width=32)),
-    st.integers(1, 12),
-)
-def test_nearest_equals_brute_force_for_any_scope(data: st.DataObject, rows: np.ndarray, limit: int) -> None:
-    owners = data.draw(st.lists(st.integers(1, 12), min_size=len(rows), max_size=len(rows)))
-    allowed = data.draw(st.frozensets(st.integers(1, 14)))
-    query = rows[0]
-    found = VectorIndex.build(vectors(rows, owners)).nearest(scope_of(allowed), query, limit).matches
-    best: dict[int, float] = {}
-    for row, owner in zip(rows, owners, strict=True):
-        if owner in allowed:
-            best[owner] = max(best.get(owner, -np.inf), float(row @ query))
-    assert {match.asset for match in found} <= allowed
-    assert len(found) == min(limit, len(best))
-    expected = sorted(best.values(), reverse=True)[:limit]
-    assert np.allclose([match.score for match in found], expected, atol=1e-5)
-    assert all(abs(best[match.asset] - match.score) < 1e-5 for match in found)
-
-
-@pytest.mark.parametrize("query", [np.array([np.nan, 0, 0]), np.array([1, 0]), np.array([np.inf, 0, 0])])
-def test_bad_query_vectors_are_refused(query: np.ndarray) -> None:
-    index = VectorIndex.build(vectors(np.eye(3), [1, 2, 3]))
-    with pytest.raises(InvalidInput):
-        index.nearest(scope_of([1]), query.astype(np.float32), 5)
-
-
-def test_vectors_that_are_not_finite_are_not_indexed() -> None:
-    with pytest.raises(InvalidInput):
-        VectorIndex.build(vectors(np.full((1, 3), np.nan), [1]))
 
 
 def test_an_assets_vectors_are_read_only_within_the_scope(tmp_path: Path) -> None:

@@ -1,0 +1,396 @@
+"""A coarse index over the vectors of one segment: which rows are worth scoring, and when enough have been.
+
+Rows lie in lists of near ones (inverted lists over k-means; Jégou, Douze, Schmid 2011), and of each row a code of a few
+dozen bytes is kept (product quantisation, scanned in registers; André, Kermarrec, Le Scouarnec 2017). How many lists a
+query must look through differs by orders of magnitude: one of a picture finds its answer in a few, one of a text in
+more, and one whose filter hides the lists that fit best in hundreds. Fixed settings fail some of them silently. So the
+lists left aside are asked, each time, how many rows better than the worst found so far they still hold by expectation:
+
+    expected misses = sum over lists of (allowed rows in it) * P[row's inner product > threshold]
+
+where a row's inner product with the query is that of the list's centroid, which is known, and that of the row's
+residual, whose deviation is known from a sample of residuals, and whose distribution was counted when the index was
+made. Looking ends when the sum is below a tolerance. Nothing in it is tuned to a kind of filter or of query.
+
+Useful for: segments of tens of thousands of rows and more. Not useful for: few allowed rows (`rows` scores them all).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import faiss
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from search.embedding import Vector
+from search.engine import VectorRows
+from search.engines.embedded.rows import Numbers, Rows, Scores
+
+CODES: Final = "lists.faiss"
+_MODEL: Final = "lists.npz"
+
+#: Rows of a list begin at a multiple of this, so that allowed rows are counted by whole words of a bitmap.
+_WORD: Final = 64
+
+#: Rows learned from, for each list and in all, and rounds of k-means.
+_OF_A_LIST: Final = 48
+_LEARNED: Final = 1 << 16
+_ROUNDS: Final = 10
+
+#: Dimensions that codes are made of, as a share of all, and how many of them share a 4-bit code.
+_KEPT: Final = 4
+_TOGETHER: Final = 2
+
+_SAMPLED: Final = 512
+
+#: The least variance, so that a list of equal rows deviates by something.
+_LEAST: Final = 1e-9
+_ADDED: Final = 1 << 16
+
+#: Deviations by which a residual may lie towards the query, float64 [points], where the distribution is counted.
+_DEVIATIONS: Final = np.linspace(0, 10, 201)
+
+#: The share of an answer that may be missed by expectation.
+_TOLERANCE: Final = 0.005
+
+#: Allowed rows that a first glance takes in, and rows whose code is so good that they are scored.
+_FIRST: Final = 1000
+_SCORED: Final = 1000
+
+#: Rows that are scored for their codes before a scan of all is the better way.
+_HOPELESS: Final = 1 << 16
+
+#: Codes looked at before the threshold is seen anew, or so many times those looked at before, whichever is more.
+_AT_ONCE: Final = 100_000
+_MORE: Final = 2
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The best rows, best first, their inner products, how many rows were looked at, and whether that was a scan."""
+
+    rows: Numbers
+    scores: Scores
+    scored: int
+    whole: bool
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """Which rows may be found: as bits (uint8, eight a byte, the lowest first), how many, and whether all there are."""
+
+    bits: NDArray[np.uint8]
+    count: int
+    every: bool
+
+
+class Lists:
+    """Lists over the rows of a segment. Safe to share between threads."""
+
+    def __init__(self, codes: Any, model: Mapping[str, NDArray[Any]]) -> None:
+        self.codes = codes
+        self.axes, self.turn, self.centroids = (model[name] for name in ("axes", "turn", "centroids"))
+        self.variances, self.errors, self.beyond = (model[name] for name in ("variances", "errors", "beyond"))
+        self.sizes = model["sizes"]
+        self._filled = np.flatnonzero(self.sizes)
+        self._words = np.append(0, np.cumsum(-(-self.sizes // _WORD)))[self._filled]
+
+    @classmethod
+    def open(cls, directory: Path) -> "Lists":
+        """Read what `write` wrote. Only for files that a generation's manifest vouches for."""
+        with np.load(directory / _MODEL) as model:
+            return cls(faiss.read_index(str(directory / CODES)), dict(model))
+
+    def best(self, rows: Rows, query: Vector, allowed: Allowed, limit: int) -> Found:
+        """The `limit` best of the allowed rows but for a few in a thousand; fewer only where fewer are allowed."""
+        look = _Look(self, rows, query, allowed, limit)
+        look.glance()
+        while len(chosen := look.promising()):
+            look.into(chosen)
+        return look.found()
+
+    def counts(self, allowed: Allowed) -> Numbers:
+        """How many allowed rows each list has."""
+        words = np.bitwise_count(allowed.bits.view(np.uint64))
+        counts = np.zeros(len(self.sizes), np.int64)
+        counts[self._filled] = np.add.reduceat(words, self._words, dtype=np.int64)
+        return counts
+
+
+class _Look:
+    """One query on its way through the lists."""
+
+    def __init__(self, lists: Lists, rows: Rows, query: Vector, allowed: Allowed, limit: int) -> None:
+        self._lists, self._rows, self._query, self._limit = lists, rows, query, limit
+        self._turned = lists.turn @ (lists.axes @ query)
+        self._near = lists.centroids @ query
+        squares = (lists.axes @ query) ** 2
+        self._deviations = np.sqrt(lists.variances @ np.append(squares, max(0, float(query @ query) - squares.sum())))
+        self._off = _rms(lists.errors @ query)
+        self._counts = lists.counts(allowed)
+        self._allowed = allowed
+        self._selector = None if allowed.every else faiss.IDSelectorBitmap(allowed.bits)
+        self._seen = np.zeros(len(self._counts), np.bool_)
+        self._threshold = -np.inf
+        self._best = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        self._scored = 0
+        self._whole = False
+
+    def found(self) -> Found:
+        return Found(*self._best, self._scored, self._whole)
+
+    def glance(self) -> None:
+        """Learn a first threshold from the lists nearest to the query; they are still to be looked into."""
+        order = np.argsort(-(self._near + 2 * self._deviations))
+        order = order[self._counts[order] > 0]
+        enough = int(np.searchsorted(np.cumsum(self._counts[order]), max(_FIRST, 2 * self._limit))) + 1
+        _, candidates = self._scan(order[:enough], 2 * self._limit)
+        _, scores = self._rows.best(self._query, candidates, self._limit)
+        if len(scores) == self._limit:
+            self._threshold = scores[-1]
+
+    def promising(self) -> Numbers:
+        """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
+        short = (self._threshold - self._near) / self._deviations
+        expected = self._counts * np.interp(short, _DEVIATIONS, self._lists.beyond)
+        if self._seen.any():
+            expected *= min(1.0, self._limit / max(float(expected[self._seen].sum()), 1e-9))
+        expected[self._seen] = 0
+        if expected.sum() <= _TOLERANCE * self._limit:
+            return np.zeros(0, np.int64)
+        order = np.argsort(-expected)
+        left = np.cumsum(expected[order][::-1])[::-1]
+        order = order[: int(np.count_nonzero(left > _TOLERANCE * self._limit))]
+        most = max(_AT_ONCE, _MORE * self._scored)
+        return order[: int(np.searchsorted(np.cumsum(self._lists.sizes[order]), most)) + 1]
+
+    def into(self, chosen: Numbers) -> None:
+        """Find what is best in some lists, and be done with them."""
+        there, allowed = int(self._lists.sizes[chosen].sum()), int(self._counts[chosen].sum())
+        wanted = min(max(_SCORED, 4 * self._limit), there)
+        while True:
+            codes, candidates = self._scan(chosen, wanted)
+            rows, scores = self._rows.best(self._query, candidates, self._limit)
+            rows, scores = np.append(self._best[0], rows), np.append(self._best[1], scores)
+            first = np.argsort(-scores, kind="stable")[: self._limit]
+            if len(codes) < wanted or wanted == there or self._settled(codes[-1], allowed - wanted, scores[first[-1]]):
+                break
+            wanted = min(4 * wanted, there)
+            if wanted > _HOPELESS:
+                self._scan_all()
+                return
+        self._best = rows[first], scores[first]
+        if len(first) == self._limit:
+            self._threshold = max(self._threshold, scores[first[-1]])
+        self._seen[chosen] = True
+        self._scored += there
+
+    def _settled(self, worst: float, left: int, threshold: float) -> bool:
+        """Whether rows that were left by their codes, none better than the worst taken, can hardly beat the threshold.
+
+        If all were as good as that one, and codes off by a normal error, the number that do would be tolerated
+        (by the bound of Chernoff on the tail of a normal distribution).
+        """
+        deviations = (2 * np.log(max(1.0, left / (2 * _TOLERANCE * self._limit)))) ** 0.5
+        return bool(worst + deviations * self._off < threshold)
+
+    def _scan_all(self) -> None:
+        """Codes cannot tell what is best (there are very many like it, or codes are poor): score every row."""
+        self._best = self._rows.best_of_all(self._query, self._allowed.bits, self._allowed.count, self._limit)
+        self._seen[:] = True
+        self._scored += len(self._rows)
+        self._whole = True
+
+    def _scan(self, chosen: Numbers, wanted: int) -> tuple[Scores, Numbers]:
+        """The allowed rows of the chosen lists whose codes come nearest to the query, best first, and their scores."""
+        # FAISS is handed bare addresses: what lies there must be held until it returns.
+        near = self._near[chosen]
+        scores, rows = np.empty((1, wanted), np.float32), np.empty((1, wanted), np.int64)
+        self._lists.codes.search_preassigned_c(
+            1,
+            faiss.swig_ptr(self._turned),
+            wanted,
+            faiss.swig_ptr(chosen),
+            faiss.swig_ptr(near),
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(rows),
+            False,
+            faiss.IVFSearchParameters(nprobe=len(chosen), sel=self._selector),
+        )
+        there = rows[0] >= 0
+        return scores[0][there], rows[0][there]
+
+
+def write(vectors: VectorRows, directory: Path) -> Numbers:
+    """Learn from vectors, float32 [n, d], and write `Lists` over rows of them: which vector each is, -1 for none."""
+    generator = np.random.default_rng(0)
+    n, dimension = vectors.shape
+    count = round(2 * n**0.5)
+    sample = np.sort(generator.choice(n, min(n, max(_LEARNED, _OF_A_LIST * count)), replace=False))
+    learned = vectors[sample]
+    axes, turn = _axes(learned, max(2, dimension // _KEPT // 2 * 2), generator)
+    basis = np.ascontiguousarray(turn @ axes)
+    quantizer = _quantizer(learned @ basis.T, count)
+    _centre(quantizer, _assigned(vectors, quantizer, basis)[1] @ basis.T)
+    lists, means = _assigned(vectors, quantizer, basis)
+    kept = faiss.rev_swig_ptr(quantizer.get_xb(), count * len(basis)).reshape(count, -1)
+    # Within the basis the centroids are those that codes are relative to; across it, the means.
+    centroids = (kept @ basis + means - (means @ basis.T) @ basis).astype(np.float32)
+    order, sizes = _order(lists, count)
+    residuals = learned - centroids[lists[sample]]
+    codes = _codes(quantizer, (residuals @ basis.T).astype(np.float32))
+    squares = np.zeros((count, len(axes) + 1))
+    for start in range(0, len(order), _ADDED):
+        part = np.arange(start, min(start + _ADDED, len(order)))
+        part = part[order[part] >= 0]
+        these = vectors[order[part]]
+        codes.add_with_ids(np.ascontiguousarray(these @ basis.T), part)
+        these -= centroids[lists[order[part]]]
+        squares += _sums(
+            np.column_stack([(these @ axes.T) ** 2, (these * these).sum(axis=1)]), lists[order[part]], count
+        )
+    variances = _variances(squares / np.maximum(sizes, 1)[:, None], dimension)
+    model = {
+        "axes": axes,
+        "turn": turn,
+        "centroids": centroids,
+        "variances": variances,
+        "sizes": sizes,
+        "errors": _errors(codes.pq, basis, residuals, generator),
+        "beyond": _beyond(learned, residuals, variances[lists[sample]], axes, generator),
+    }
+    faiss.write_index(codes, str(directory / CODES))
+    np.savez(directory / _MODEL, allow_pickle=False, **model)
+    return order
+
+
+def _axes(
+    learned: NDArray[np.float32], kept: int, generator: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The directions in which vectors differ most, float32 [kept, d], and a random turn within them, [kept, kept].
+
+    Turned, each direction tells as much as another, as product quantisation would have it.
+    """
+    _, axes = np.linalg.eigh(np.cov(learned, rowvar=False))
+    turn, _ = np.linalg.qr(generator.standard_normal((kept, kept)))
+    return np.ascontiguousarray(axes[:, ::-1][:, :kept].T.astype(np.float32)), turn.astype(np.float32)
+
+
+def _variances(squares: NDArray[np.float64], dimension: int) -> NDArray[np.float32]:
+    """The variance of a list's residuals along each axis, and last across them, float32 [lists, kept + 1].
+
+    From the mean squares along the axes, and of the whole length.
+    """
+    along, whole = squares[:, :-1], squares[:, -1:]
+    across = (whole - along.sum(axis=1, keepdims=True)) / max(1, dimension - along.shape[1])
+    variances: NDArray[np.float32] = (np.maximum(np.hstack([along, across]), 0) + _LEAST).astype(np.float32)
+    return variances
+
+
+def _deviations(variances: NDArray[np.float32], queries: NDArray[np.float32], axes: NDArray[np.float32]) -> Scores:
+    """By how much residuals, [m] of them by their variances, deviate towards queries, [q, d]: float32 [m, q]."""
+    squares = (queries @ axes.T) ** 2
+    across = np.maximum(0, (queries * queries).sum(axis=1) - squares.sum(axis=1))
+    deviations: Scores = np.sqrt(variances @ np.column_stack([squares, across]).T)
+    return deviations
+
+
+def _sums(values: NDArray[np.float32], lists: Numbers, count: int) -> NDArray[np.float64]:
+    """The sum of the values, float32 [m, k], of each list, float64 [lists, k]."""
+    order = np.argsort(lists, kind="stable")
+    present, first = np.unique(lists[order], return_index=True)
+    sums = np.zeros((count, values.shape[1]))
+    sums[present] = np.add.reduceat(values[order], first, axis=0, dtype=np.float64)
+    return sums
+
+
+def _quantizer(learned: NDArray[np.float32], count: int) -> Any:
+    """An index of the centroids that k-means finds."""
+    means = faiss.Clustering(learned.shape[1], count)
+    means.niter, means.max_points_per_centroid, means.min_points_per_centroid = _ROUNDS, _OF_A_LIST, 1
+    quantizer = faiss.IndexFlatL2(learned.shape[1])
+    means.train(np.ascontiguousarray(learned), quantizer)
+    return quantizer
+
+
+def _centre(quantizer: Any, means: NDArray[np.float64]) -> None:
+    """Move the centroids, which k-means found from a sample, to the means of all rows (a round of Lloyd's)."""
+    quantizer.reset()
+    quantizer.add(np.ascontiguousarray(means.astype(np.float32)))
+
+
+def _assigned(vectors: VectorRows, quantizer: Any, basis: NDArray[np.float32]) -> tuple[Numbers, NDArray[np.float64]]:
+    """The list of each vector, int64 [n], and the mean of each list, float64 [lists, d]."""
+    n, dimension = vectors.shape
+    lists = np.empty(n, np.int64)
+    sums = np.zeros((quantizer.ntotal, dimension))
+    for start in range(0, n, _ADDED):
+        part = np.arange(start, min(start + _ADDED, n))
+        these = vectors[part]
+        lists[part] = quantizer.search(np.ascontiguousarray(these @ basis.T), 1)[1][:, 0]
+        sums += _sums(these, lists[part], len(sums))
+    return lists, sums / np.maximum(np.bincount(lists, minlength=len(sums)), 1)[:, None]
+
+
+def _order(lists: Numbers, count: int) -> tuple[Numbers, Numbers]:
+    """Which vector each row is, list by list, each list filled up with -1 to whole words; and the lists' sizes."""
+    sizes = np.bincount(lists, minlength=count)
+    ends = np.cumsum(-(-sizes // _WORD) * _WORD)
+    order = np.full(ends[-1], -1, np.int64)
+    vectors = np.argsort(lists, kind="stable")
+    within = np.arange(len(lists)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order[np.repeat(ends - -(-sizes // _WORD) * _WORD, sizes) + within] = vectors
+    return order, sizes
+
+
+def _codes(quantizer: Any, residuals: NDArray[np.float32]) -> Any:
+    """The empty index of codes, which are learned from residuals, float32 [m, kept]."""
+    kept = residuals.shape[1]
+    codes = faiss.IndexIVFPQFastScan(
+        quantizer, kept, quantizer.ntotal, kept // _TOGETHER, 4, faiss.METRIC_INNER_PRODUCT, 32
+    )
+    codes.by_residual = True
+    codes.pq.cp.min_points_per_centroid = 1  # it only warns of fewer than 39
+    codes.pq.train(residuals[:_LEARNED])
+    codes.is_trained = True
+    return codes
+
+
+def _errors(
+    quantiser: Any, basis: NDArray[np.float32], residuals: NDArray[np.float32], generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """What codes lose of some residuals, float32 [sampled, d]."""
+    some = residuals[generator.choice(len(residuals), min(_SAMPLED, len(residuals)), replace=False)]
+    errors: NDArray[np.float32] = some - quantiser.decode(quantiser.compute_codes(some @ basis.T)) @ basis
+    return errors
+
+
+def _beyond(
+    learned: NDArray[np.float32],
+    residuals: NDArray[np.float32],
+    variances: NDArray[np.float32],
+    axes: NDArray[np.float32],
+    generator: np.random.Generator,
+) -> NDArray[np.float64]:
+    """The share of residuals that lie further towards a query than each of _DEVIATIONS, float64 [points].
+
+    Counted for queries that are like what is indexed (an image) and for others that lie between such (a text); the
+    larger share counts. What lies beyond all that was counted is continued as an exponential.
+    """
+    first, second = (learned[generator.choice(len(learned), _SAMPLED // 2)] for _ in range(2))
+    some = generator.choice(len(residuals), min(len(residuals), _LEARNED // 4), replace=False)
+    shares = []
+    for queries in (first, first + second):
+        towards = (residuals[some] @ queries.T) / _deviations(variances[some], queries, axes)
+        shares.append(1 - np.searchsorted(np.sort(towards.ravel()), _DEVIATIONS, side="right") / towards.size)
+    larger: NDArray[np.float64] = np.max(shares, axis=0)
+    counted = int(np.count_nonzero(larger > 20 / towards.size))
+    last = np.log(larger[counted - 1])
+    slope = (last - np.log(larger[counted // 2])) / max(1, counted - 1 - counted // 2)
+    larger[counted:] = np.exp(last + slope * np.arange(1, len(larger) - counted + 1))
+    return larger
+
+
+def _rms(values: NDArray[np.float32]) -> float:
+    """The root of the mean square."""
+    return float(np.sqrt((values * values).mean()))

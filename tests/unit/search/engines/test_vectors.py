@@ -1,0 +1,215 @@
+"""Nearest neighbours within a scope: exact or nearly so, always as many as asked for, and never from outside it."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pyroaring import BitMap
+
+from search import policy
+from search.columns import Columns
+from search.engine import Plan, Vectors
+from search.engines.embedded import vectors as planner
+from search.engines.embedded.vectors import VectorIndex
+from search.errors import InvalidInput
+from search.types import Action, Asset, Licence, MediaType, Principal, Rights, Status
+from tests.conftest import NOW, everyone_may
+
+ASSETS = 6000
+
+
+@pytest.fixture(scope="module")
+def everything() -> policy.Scope:
+    """A scope of the assets 0 to ASSETS, made the only way there is; tests narrow it."""
+    grants = everyone_may("c", Action.find, Action.use)
+    owned = Rights(licence=Licence.owned)
+    first = Asset(0, "a", "", "", MediaType.image, "", "c", Status.approved, NOW, rights=owned)
+    assets = (msgspec.structs.replace(first, ordinal=n, id=f"a{n}") for n in range(ASSETS + 1))
+    columns = Columns().updated(put=assets, collection_grants={"c": grants})
+    return policy.scope(Principal("x"), None, NOW, columns)
+
+
+@pytest.fixture
+def listed_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thresholds as for a large index, on a small one."""
+    monkeypatch.setattr(planner, "LISTED", 1000)
+    monkeypatch.setattr(planner, "_GATHERED", 100)
+    monkeypatch.setattr(planner, "_SMALL", 50)
+
+
+def vectors(rows: np.ndarray, assets: Iterable[int], first: int = 100) -> Vectors:
+    numbers = np.array(list(assets), np.int64)
+    return Vectors("picture-model", rows.astype(np.float32), np.arange(len(numbers)) + first, numbers)
+
+
+def written(made: Vectors, folder: Path, before: VectorIndex | None = None) -> VectorIndex:
+    VectorIndex.write(made, folder, before)
+    return VectorIndex.open(folder)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def clustered(generator: np.random.Generator, count: int, dimension: int = 48) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in forty uneven clusters, and the cluster of each."""
+    middles = generator.standard_normal((40, dimension))
+    cluster = generator.choice(40, count, p=generator.dirichlet(np.full(40, 0.7)))
+    spread = generator.uniform(0.2, 0.9, 40)[cluster, None]
+    return unit(middles[cluster] + spread * generator.standard_normal((count, dimension))), cluster
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.data(),
+    hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(4)), elements=st.floats(-1, 1, width=32)),
+    st.integers(1, 12),
+)
+def test_nearest_equals_brute_force_for_any_scope(
+    everything: policy.Scope, data: st.DataObject, rows: np.ndarray, limit: int
+) -> None:
+    owners = data.draw(st.lists(st.integers(1, 12), min_size=len(rows), max_size=len(rows)))
+    allowed = data.draw(st.frozensets(st.integers(1, 14)))
+    query = rows[0]
+    with tempfile.TemporaryDirectory() as folder:
+        index = written(vectors(rows, owners), Path(folder) / "index")
+        answer = index.nearest(everything.narrowed(BitMap(allowed)), query, limit)
+    found = answer.matches
+    best: dict[int, float] = {}
+    for row, owner in zip(rows, owners, strict=True):
+        if owner in allowed:
+            best[owner] = max(best.get(owner, -np.inf), float(row @ query))
+    assert {match.asset for match in found} <= allowed
+    assert len(found) == min(limit, len(best))
+    expected = sorted(best.values(), reverse=True)[:limit]
+    # Rows are kept in 16 bits, so that four products may be off by a few hundred-thousandths.
+    assert np.allclose([match.score for match in found], expected, atol=1e-4)
+    assert all(abs(best[match.asset] - match.score) < 1e-4 for match in found)
+    assert answer.plan.allowed == sum(owner in allowed for owner in owners)
+
+
+def filters(
+    generator: np.random.Generator, similar: np.ndarray, cluster: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Which rows may be found, bool [n]: scattered, those like the query, those unlike it, one cluster, all but it."""
+    by_likeness = np.argsort([-similar[cluster == n].mean() if (cluster == n).any() else 2.0 for n in range(40)])
+    yield "all", np.ones(len(similar), bool)
+    for share in (0.5, 0.1, 0.03, 0.002):
+        yield f"random {share}", generator.random(len(similar)) < share
+    for count in (1, 5, 20):
+        yield f"near {count}", np.isin(cluster, by_likeness[:count])
+        yield f"all but near {count}", ~np.isin(cluster, by_likeness[:count])
+    yield "unlike", similar <= np.quantile(similar, 0.3)
+    yield "none", np.zeros(len(similar), bool)
+
+
+@pytest.mark.usefixtures("listed_early")
+def test_lists_miss_next_to_nothing_whatever_the_filter_and_the_query(everything: policy.Scope, tmp_path: Path) -> None:
+    generator = np.random.default_rng(4)
+    rows, cluster = clustered(generator, ASSETS)
+    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
+    like_rows = rows[generator.choice(ASSETS, 12)] + 0.1 * generator.standard_normal((12, 48))
+    between = rows[generator.choice(ASSETS, 12)] + rows[generator.choice(ASSETS, 12)]
+    shifted = between + 4 * generator.standard_normal(48)  # as texts lie away from all pictures
+    missed: dict[str, list[float]] = {}
+    methods = set()
+    for query in unit(np.concatenate([like_rows, between, shifted])):
+        similar = rows @ query
+        for name, allowed in filters(generator, similar, cluster):
+            answer = index.nearest(everything.narrowed(BitMap(np.flatnonzero(allowed))), query, 10)
+            found = [match.asset for match in answer.matches]
+            wanted = min(10, int(allowed.sum()))
+            assert allowed[found].all() and len(set(found)) == len(found) == wanted, name
+            assert np.allclose([match.score for match in answer.matches], similar[found], atol=1e-4)
+            methods.add(answer.plan.method)
+            if wanted:
+                worst = np.sort(similar[allowed])[-wanted]
+                missed.setdefault(name, []).append(1 - np.mean(similar[found] >= worst - 1e-5))
+    assert methods == {"gather", "lists", "none"} or methods == {"gather", "lists"}
+    assert {name: np.mean(shares) for name, shares in missed.items() if np.mean(shares) > 0.01} == {}
+
+
+@pytest.mark.usefixtures("listed_early")
+def test_assets_of_many_rows_are_found_once_by_their_best(everything: policy.Scope, tmp_path: Path) -> None:
+    generator = np.random.default_rng(5)
+    rows, _ = clustered(generator, 3000)
+    owners = generator.integers(0, 150, 3000)
+    index = written(vectors(rows, owners), tmp_path / "index")
+    query = unit(rows[:2].sum(axis=0))
+    for allowed in (BitMap(range(150)), BitMap(range(0, 150, 3))):
+        answer = index.nearest(everything.narrowed(allowed), query, 40)
+        best = {owner: float((rows[owners == owner] @ query).max()) for owner in allowed}
+        expected = sorted(best, key=lambda owner: -best[owner])[:40]
+        assert len({match.asset for match in answer.matches} & set(expected)) >= 39
+        assert len(answer.matches) == 40
+        assert all(abs(rows[match.segment - 100] @ query - best[match.asset]) < 1e-4 for match in answer.matches)
+
+
+@pytest.mark.usefixtures("listed_early")
+def test_equal_rows_fill_a_page(everything: policy.Scope, tmp_path: Path) -> None:
+    rows = np.repeat(unit(np.random.default_rng(6).standard_normal((2, 32))), 1500, axis=0)
+    index = written(vectors(rows, range(3000)), tmp_path / "index")
+    answer = index.nearest(everything.narrowed(BitMap(range(1000, 3000))), rows[-1], 200)
+    assert [match.score for match in answer.matches] == pytest.approx([1.0] * 200, abs=1e-4)
+    assert {match.asset for match in answer.matches} <= set(range(1500, 3000))
+
+
+@pytest.mark.usefixtures("listed_early")
+def test_fresh_rows_cost_a_segment_of_their_own_and_gone_ones_are_not_found(
+    everything: policy.Scope, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(7)
+    rows, _ = clustered(generator, 2200)
+    all_made = vectors(rows, range(2200))
+
+    def some(chosen: np.ndarray) -> Vectors:
+        return Vectors("m", all_made.rows[chosen], all_made.segments[chosen], all_made.assets[chosen])
+
+    first = written(some(np.arange(2000)), tmp_path / "1")
+    there = np.concatenate([np.arange(30, 2000), np.arange(2000, 2200)])
+    second = written(some(there), tmp_path / "2", first)
+    assert [len(segment) for segment in second] == [1970, 200]
+    kept, again = (tmp_path / name / "0" / "high.faiss" for name in ("1", "2"))
+    assert kept.samefile(again), "what did not change is a link and no copy"
+    query = rows[3]
+    found = second.nearest(everything, query, 2200).matches
+    assert {match.asset for match in found} >= set(range(2000, 2200)) and not {match.asset for match in found} & set(
+        range(30)
+    )
+    expected = [there[n] for n in np.argsort(-(rows[there] @ query))[:20]]
+    assert {match.asset for match in found[:20]} == set(expected)
+    third = written(some(np.arange(900, 2200)), tmp_path / "3", second)
+    assert [len(segment) for segment in third] == [1300], "a segment of which much is gone is written anew"
+    fourth = written(some(np.arange(900, 2200)), tmp_path / "4", third)
+    assert [len(segment) for segment in fourth] == [1300]
+    assert fourth.nearest(everything.narrowed(BitMap([905])), rows[905], 3).matches[0].score == pytest.approx(
+        1, abs=1e-4
+    )
+
+
+def test_the_plan_says_what_was_done(everything: policy.Scope, tmp_path: Path) -> None:
+    index = written(vectors(np.eye(8), range(8)), tmp_path / "index")
+    query = np.eye(8, dtype=np.float32)[2]
+    assert index.nearest(everything, query, 3).plan == Plan("scan", 8, 8)
+    assert index.nearest(everything.narrowed(BitMap([2])), query, 3).plan == Plan("gather", 1, 1)
+    nothing = index.nearest(everything.narrowed(BitMap()), query, 3)
+    assert (nothing.matches, nothing.plan) == ([], Plan("none", 0, 0))
+
+
+@pytest.mark.parametrize("query", [np.array([np.nan, 0, 0]), np.array([1, 0]), np.array([np.inf, 0, 0])])
+def test_bad_query_vectors_are_refused(everything: policy.Scope, query: np.ndarray, tmp_path: Path) -> None:
+    index = written(vectors(np.eye(3), [1, 2, 3]), tmp_path / "index")
+    with pytest.raises(InvalidInput):
+        index.nearest(everything, query.astype(np.float32), 5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_vectors_that_are_not_finite_are_not_indexed(bad: float, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput):
+        written(vectors(np.full((1, 3), bad), [1]), tmp_path / "index")
