@@ -10,11 +10,14 @@ lists left aside are asked, each time, how many rows better than the worst found
 
 where a row's inner product with the query is that of the list's centroid, which is known, and that of the row's
 residual, whose deviation is known from a sample of residuals, and whose distribution was counted when the index was
-made. Looking ends when the sum is below a tolerance. Nothing in it is tuned to a kind of filter or of query.
+made. The lists looked into so far tell by how much such sums overstate for this query, since how many rows they hold
+that reach the threshold is known. Looking ends when the sum is below a tolerance. Nothing in it is tuned to a kind of
+filter or of query.
 
 Useful for: segments of tens of thousands of rows and more. Not useful for: few allowed rows (`rows` scores them all).
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -125,8 +128,9 @@ class _Look:
         self._turned = lists.turn @ (lists.axes @ query)
         self._near = lists.centroids @ query
         squares = (lists.axes @ query) ** 2
-        self._deviations = np.sqrt(lists.variances @ np.append(squares, max(0, float(query @ query) - squares.sum())))
-        self._off = _rms(lists.errors @ query)
+        across = np.maximum(np.float32(0), query @ query - squares.sum())
+        self._deviations = np.sqrt(lists.variances @ np.append(squares, across))
+        self._off = _rms(lists.errors @ query) + _LEAST
         self._counts = lists.counts(allowed)
         self._allowed = allowed
         self._selector = None if allowed.every else faiss.IDSelectorBitmap(allowed.bits)
@@ -153,7 +157,7 @@ class _Look:
         """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
         short = (self._threshold - self._near) / self._deviations
         expected = self._counts * np.interp(short, _DEVIATIONS, self._lists.beyond)
-        if self._seen.any():
+        if self._seen.any():  # in the lists looked into as many rows as are wanted are that good, and no more
             expected *= min(1.0, self._limit / max(float(expected[self._seen].sum()), 1e-9))
         expected[self._seen] = 0
         if expected.sum() <= _TOLERANCE * self._limit:
@@ -173,7 +177,7 @@ class _Look:
             rows, scores = self._rows.best(self._query, candidates, self._limit)
             rows, scores = np.append(self._best[0], rows), np.append(self._best[1], scores)
             first = np.argsort(-scores, kind="stable")[: self._limit]
-            if len(codes) < wanted or wanted == there or self._settled(codes[-1], allowed - wanted, scores[first[-1]]):
+            if len(codes) < wanted or wanted == there or self._settled(codes, allowed - wanted, scores[first[-1]]):
                 break
             wanted = min(4 * wanted, there)
             if wanted > _HOPELESS:
@@ -185,14 +189,19 @@ class _Look:
         self._seen[chosen] = True
         self._scored += there
 
-    def _settled(self, worst: float, left: int, threshold: float) -> bool:
-        """Whether rows that were left by their codes, none better than the worst taken, can hardly beat the threshold.
+    def _settled(self, codes: Scores, left: int, threshold: float) -> bool:
+        """Whether hardly any of the rows that were left by their codes, all worse than `codes`, reach the threshold.
 
-        If all were as good as that one, and codes off by a normal error, the number that do would be tolerated
-        (by the bound of Chernoff on the tail of a normal distribution).
+        Towards worse codes there are exponentially more rows, at a rate that the worse half of `codes` tells, and what
+        codes are off by is taken for normal. With d from the worst code to the threshold, R codes, growth g and
+        deviation s, as many rows reach it as R g exp(g u) Q((d + u) / s) du adds up to, for u from 0 on.
         """
-        deviations = (2 * np.log(max(1.0, left / (2 * _TOLERANCE * self._limit)))) ** 0.5
-        return bool(worst + deviations * self._off < threshold)
+        deviation, apart = self._off, threshold - float(codes[-1])
+        growth = math.log(2) / max(float(codes[len(codes) // 2] - codes[-1]), _LEAST)
+        tilted = growth * deviation
+        reaching = math.exp(min(700.0, tilted * tilted / 2 - growth * apart)) * _normal(apart / deviation - tilted)
+        missed = len(codes) * (reaching - _normal(apart / deviation))
+        return bool(min(missed, left * _normal(apart / deviation)) <= _TOLERANCE * self._limit)
 
     def _scan_all(self) -> None:
         """Codes cannot tell what is best (there are very many like it, or codes are poor): score every row."""
@@ -389,6 +398,11 @@ def _beyond(
     slope = (last - np.log(larger[counted // 2])) / max(1, counted - 1 - counted // 2)
     larger[counted:] = np.exp(last + slope * np.arange(1, len(larger) - counted + 1))
     return larger
+
+
+def _normal(deviations: float) -> float:
+    """The share of a normal distribution that lies further up than so many deviations."""
+    return math.erfc(deviations / math.sqrt(2)) / 2
 
 
 def _rms(values: NDArray[np.float32]) -> float:

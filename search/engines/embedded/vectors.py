@@ -99,14 +99,16 @@ class Segment:
         """Write the chosen vectors as a segment into a new directory."""
         directory.mkdir()
         spool = directory / "spool.npy"
-        source = _Spooled(vectors.rows, chosen, spool)
+        source: VectorRows = _Chosen(vectors.rows, chosen)
+        if not isinstance(vectors.rows, np.ndarray):
+            source = _spooled(source, spool)
         order = lists.write(source, directory) if len(chosen) >= LISTED else np.arange(len(chosen))
         Rows.write(source, order, directory)
         owners = np.full((len(order), 2), -1, np.int64)
         there = order >= 0
         owners[there] = np.stack([vectors.segments, vectors.assets], axis=1)[chosen[order[there]]]
         np.save(directory / _OWNERS, owners)
-        spool.unlink()
+        spool.unlink(missing_ok=True)
 
     @classmethod
     def open(cls, directory: Path) -> "Segment":
@@ -266,20 +268,28 @@ def _plan(vectors: Vectors, before: VectorIndex | None) -> tuple[list[Segment], 
         kept.remove(folded[0])
 
 
-class _Spooled:
-    """Vectors in a file of their own while a segment is made of them: they are read several times, and out of order."""
+class _Chosen:
+    """Some of the vectors, as they are read."""
 
-    def __init__(self, source: VectorRows, chosen: Numbers, file: Path) -> None:
+    def __init__(self, source: VectorRows, chosen: Numbers) -> None:
         self.shape = (len(chosen), source.shape[1])
-        self._rows = np.lib.format.open_memmap(file, "w+", np.float32, self.shape)
-        for start in range(0, len(chosen), _SPOOLED):
-            part = source[chosen[start : start + _SPOOLED]]
-            if not np.isfinite(part).all():
-                raise InvalidInput("A vector holds NaN or infinity.")
-            self._rows[start : start + len(part)] = part
+        self._source = source
+        self._chosen = chosen
 
     def __getitem__(self, rows: Numbers) -> NDArray[np.float32]:
-        return self._rows[rows]
+        read = self._source[self._chosen[rows]]
+        if not np.isfinite(read).all():
+            raise InvalidInput("A vector holds NaN or infinity.")
+        return read
+
+
+def _spooled(source: VectorRows, file: Path) -> NDArray[np.float32]:
+    """A copy in a file of its own: a segment is made by reading its vectors several times, and out of order."""
+    spool = np.lib.format.open_memmap(file, "w+", np.float32, source.shape)
+    for start in range(0, len(spool), _SPOOLED):
+        part = np.arange(start, min(start + _SPOOLED, len(spool)))
+        spool[part] = source[part]
+    return spool
 
 
 def _taken_over(file: str, to: str) -> None:
