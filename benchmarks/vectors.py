@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-import faiss
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,6 @@ from PIL import Image
 from rich.table import Table
 
 from benchmarks.measures import CONSOLE
-from search.models.loading import load_models
-from search.models.loupe_mini.data import captioned as captions_of
 
 DIMENSION: Final = 512
 BUCKETS: Final = 10_000
@@ -174,12 +171,16 @@ class Asked(msgspec.Struct, frozen=True):
 
 def photographs(folder: Path, cache: Path) -> Photographs:
     """The vectors of a captioned folder, embedded once (some ten minutes on two cores)."""
+    # Here, since whoever only reads vectors measures its memory, and models are large.
+    from search.models.loading import load_models
+    from search.models.loupe_mini.data import captioned as captions_of
+
     models = load_models()
     source = captions_of(folder)
     left_out = sorted(source.left_out)
     kept = cache / f"photographs-{_digest(str(models.visual.model_id), *map(str, source.paths))}.npz"
     if not kept.exists():
-        seen = models.visual.embed_images(_opened(source.paths))
+        seen = models.visual.embed_images(_pictures(source.paths))
         captions = models.visual.embed_texts([source.texts[place][0] for place in left_out])
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(kept, base=np.delete(seen, left_out, axis=0), images=seen[left_out], captions=captions)
@@ -205,6 +206,11 @@ def made(base: Floats, count: int, cache: Path) -> Made:
         np.save(unfinished / "collections.npy", collections)
         np.save(unfinished / "means.npy", means)
         unfinished.rename(folder)
+    return opened(folder)
+
+
+def opened(folder: Path) -> Made:
+    """What `made` wrote."""
     collections = np.load(folder / "collections.npy")
     return Made(
         folder=folder,
@@ -245,21 +251,29 @@ def maker(base: Floats) -> Callable[[int], Floats]:
     return make
 
 
-def asked(vectors: Made, queries: Mapping[Kind, Floats], name: str) -> list[Asked]:
-    """The queries of each kind with their filters and the exact answers, computed once for each `name`."""
+def asked(vectors: Made, queries: Mapping[Kind, Floats], name: str) -> Path:
+    """A file with the queries of each kind, their filters and the exact answers, computed once for each `name`."""
     kept = vectors.folder / f"{name}-{_digest(*(each.tobytes().hex() for each in queries.values()))}.json"
     if not kept.exists():
-        computed: dict[str, object] = {}
+        computed: dict[Kind, _Asked] = {}
         for kind, each in queries.items():
             filters = [[vectors.filter(case, query) for query in each] for case in CASES]
-            right = exact(vectors, each, filters)
-            computed[kind] = {"filters": filters, "right": right.tolist()}
+            computed[kind] = _Asked(each.tolist(), filters, exact(vectors, each, filters).tolist())
         kept.write_bytes(msgspec.json.encode(computed))
-    read = msgspec.json.decode(kept.read_bytes(), type=dict[Kind, _Computed])
-    return [Asked(kind, queries[kind], one.filters, np.array(one.right)) for kind, one in read.items()]
+    return kept
 
 
-class _Computed(msgspec.Struct, frozen=True):
+def read(kept: Path) -> list[Asked]:
+    """What `asked` wrote."""
+    written = msgspec.json.decode(kept.read_bytes(), type=dict[Kind, _Asked])
+    return [
+        Asked(kind, np.array(one.queries, np.float32), one.filters, np.array(one.right))
+        for kind, one in written.items()
+    ]
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    queries: list[list[float]]
     filters: list[list[Filter]]
     right: list[list[list[int]]]
 
@@ -363,7 +377,7 @@ def _same(before: Floats, after: Floats) -> float:
 # ---- inside
 
 
-def _opened(paths: Sequence[Path]) -> Iterator[Image.Image]:
+def _pictures(paths: Sequence[Path]) -> Iterator[Image.Image]:
     for path in paths:
         with Image.open(path) as image:
             yield image.convert("RGB")
@@ -398,7 +412,8 @@ def _highest(queries: Floats, rows: Floats, count: int) -> Floats:
 
 def _clustered(rows: Floats) -> tuple[NDArray[np.uint16], Floats]:
     """The collection of each row, uint16 [n], and the mean of each collection, float32 [1000, d]."""
-    faiss.omp_set_num_threads(faiss.omp_get_max_threads())
+    import faiss
+
     clusters = faiss.Kmeans(
         rows.shape[1], min(COLLECTIONS, len(rows)), niter=8, seed=_SEED, spherical=True, min_points_per_centroid=1
     )

@@ -27,7 +27,7 @@ def made(base: Floats, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def asked(base: Floats, made: Made) -> Asked:
-    return vectors.asked(made, {Kind.image: base[:7]}, "reported")[0]
+    return vectors.read(vectors.asked(made, {Kind.image: base[:7]}, "reported"))[0]
 
 
 def test_vectors_are_made_once_and_fewer_are_the_first_of_more(base: Floats, made: Made, tmp_path: Path) -> None:
@@ -99,7 +99,8 @@ def test_recall_counts_what_could_be_found(asked: Asked) -> None:
 
 
 def test_exact_answers_are_computed_once(made: Made, base: Floats, asked: Asked) -> None:
-    again = vectors.asked(made, {Kind.image: base[:7]}, "reported")[0]
-    assert again.filters == asked.filters
-    assert np.array_equal(again.right, asked.right)
-    assert again.filters[0][0] == Filter()
+    kept = vectors.asked(made, {Kind.image: base[:7]}, "reported")
+    written = kept.stat().st_mtime_ns
+    assert vectors.asked(made, {Kind.image: base[:7]}, "reported").stat().st_mtime_ns == written
+    assert np.array_equal(asked.queries, base[:7])
+    assert asked.filters[0][0] == Filter()
