@@ -1,0 +1,282 @@
+"""Filtered nearest-neighbour search, Loupe and its peers in one run: `python -m benchmarks.filtered --captioned DIR`.
+
+`benchmarks.vectors` says what is searched and how filters are made, `benchmarks.engines` how each engine is used. An
+engine is built once and kept in the cache; it is measured in a process of its own, one after the other, single queries
+on two cores, k = 10. Each figure is for the quickest of the efforts tried whose mean recall@10 reaches 0.99 against
+exact search within the filter; where none does, for the one of best recall, which is then printed and does not count.
+
+The peers come with `pip install 'loupe-search[peers]'`; one that is not there, does not build in time or fails is
+named with the reason.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
+from math import ceil, floor, log10
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from rich.table import Table
+
+from benchmarks.engines import ENGINES, RECALL, Cell, Measured
+from benchmarks.measures import CONSOLE
+from benchmarks.vectors import CACHE, CASES, Case, Kind, Made, Split, asked, made, photographs, queries_of
+
+LOUPE: Final = "Loupe"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What came of each engine: figures, or the reason why there are none."""
+
+    rows: int
+    queries: int
+    engines: Mapping[str, Measured]
+    failed: Mapping[str, str]
+
+
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--captioned", type=_FOLDER, required=True, help="Photographs with captions (captions.csv, images/).")
+@click.option("--rows", default=100_000, show_default=True, help="How many vectors.")
+@click.option("--queries", default=100, show_default=True, help="How many of each kind; at most 500.")
+@click.option("--peers", default=",".join(name for name in ENGINES if name != LOUPE), show_default=True)
+@click.option("--minutes", default=15, show_default=True, help="How long building one engine may take.")
+@click.option("--cache", type=_FOLDER, default=CACHE, help="Where vectors and indexes are kept.")
+@click.option("--rebuild", is_flag=True, help="Build Loupe's index again, also where one is kept.")
+@click.option("--json", "as_json", type=_FILE, help="Write the figures here too.")
+@click.option("--plot", type=_FILE, help="Write a picture (SVG) of them here.")
+def main(
+    captioned: Path,
+    rows: int,
+    queries: int,
+    peers: str,
+    minutes: int,
+    cache: Path,
+    rebuild: bool,
+    as_json: Path | None,
+    plot: Path | None,
+) -> None:
+    """Measure filtered search."""
+    names = [LOUPE, *filter(None, (name.strip() for name in peers.split(",")))]
+    if unknown := set(names) - set(ENGINES):
+        raise click.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(ENGINES)}", param_hint="--peers")
+    projected = photographs(captioned, cache).projected()
+    vectors = made(projected.base, rows, cache)
+    questions = asked(vectors, queries_of(projected, Split.reported, queries), f"{Split.reported}-{queries}")
+    run = measured(names, vectors, questions, queries, 60 * minutes, rebuild=rebuild)
+    for kind in Kind:
+        CONSOLE.print(_table(run, kind))
+        CONSOLE.print(_tail(run, kind))
+    CONSOLE.print(_worst(run))
+    if LOUPE in run.engines:
+        CONSOLE.print(_ratios(run))
+    for name, reason in run.failed.items():
+        CONSOLE.print(f"{name}: {reason}")
+    if as_json:
+        as_json.write_bytes(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+    if plot:
+        plot.write_text(picture(run), encoding="utf-8")
+
+
+def measured(
+    names: Sequence[str], vectors: Made, questions: Path, queries: int, seconds: int, *, rebuild: bool = False
+) -> Run:
+    """Build each engine unless it is kept, then measure it, each in a process of its own."""
+    engines: dict[str, Measured] = {}
+    failed: dict[str, str] = {}
+    for name in names:
+        index = vectors.folder / name.lower().replace(" ", "-")
+        kept = index.with_suffix(".built.json").exists() and not (rebuild and name == LOUPE)
+        with tempfile.NamedTemporaryFile(suffix=".json") as out:
+            reason = "" if kept else _built(name, vectors, index, seconds)
+            reason = reason or _child(["measure", name, *map(str, (vectors.folder, index, questions, out.name))], None)
+            if reason:
+                failed[name] = reason
+            else:
+                engines[name] = msgspec.json.decode(out.read(), type=Measured)
+    return Run(len(vectors.rows), queries, engines, failed)
+
+
+def _built(name: str, vectors: Made, index: Path, seconds: int) -> str:
+    """Why an index could not be built; empty if it was."""
+    index.with_suffix(".built.json").unlink(missing_ok=True)
+    if index.exists():
+        shutil.rmtree(index)
+    return _child(["build", name, str(vectors.folder), str(index)], seconds)
+
+
+def _child(arguments: Sequence[str], seconds: float | None) -> str:
+    """Run `benchmarks.engines`; why it failed, empty if it did not."""
+    command = [sys.executable, "-m", "benchmarks.engines", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return f"not built within {seconds:.0f} s"
+    if done.returncode == 0:
+        return ""
+    said = done.stderr.strip().splitlines() or ["it said nothing"]
+    return f"`{arguments[0]}` ended with exit code {done.returncode}: {said[-1][:300]}"
+
+
+# ---- tables
+
+
+def _cells(run: Run, kind: Kind) -> Iterator[tuple[Case, dict[str, Cell]]]:
+    """Each case with the cell of each engine."""
+    for place, case in enumerate(CASES):
+        yield (
+            case,
+            {name: [cell for cell in one.cells if cell.query == kind][place] for name, one in run.engines.items()},
+        )
+
+
+def _table(run: Run, kind: Kind) -> Table:
+    title = f"{run.rows} vectors, {run.queries} {kind} queries: median ms, recall@10 (in brackets where below {RECALL})"
+    return _per_case(run, kind, title, lambda cell: f"{cell.median:.2f} {_recall(cell)}")
+
+
+def _tail(run: Run, kind: Kind) -> Table:
+    title = f"the same, 95 % of searches take at most, ms (in brackets where recall is below {RECALL})"
+    return _per_case(run, kind, title, lambda cell: f"{cell.p95:.2f}" if cell.recall >= RECALL else f"({cell.p95:.2f})")
+
+
+def _per_case(run: Run, kind: Kind, title: str, shown: Callable[[Cell], str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("filter keeps")
+    for name in run.engines:
+        table.add_column(name, justify="right")
+    for case, cells in _cells(run, kind):
+        best = min((cell.median for cell in cells.values() if cell.recall >= RECALL), default=0.0)
+        row = []
+        for cell in cells.values():
+            text = shown(cell)
+            row.append(f"[bold]{text}[/bold]" if cell.median == best and cell.recall >= RECALL else text)
+        table.add_row(_named(case), *row)
+    return table
+
+
+def _recall(cell: Cell) -> str:
+    return f"{cell.recall:.3f}" if cell.recall >= RECALL else f"({cell.recall:.3f})"
+
+
+def _named(case: Case) -> str:
+    return f"{case.kept} {100 * case.share:g} %"
+
+
+def _worst(run: Run) -> Table:
+    """Each engine over all cases: a case whose recall is below 0.99 counts as missed, not by its latency."""
+    table = Table(title=f"over all {2 * len(CASES)} cases of both kinds of query", title_justify="left")
+    for name in (
+        "engine", "version", f"recall >= {RECALL}", "worst median, ms", "worst p95", "build s", "disk MB", "open s",
+        "resident MiB", "of it before opening", "peak", "outside the filter",
+    ):  # fmt: skip
+        table.add_column(name, justify="left" if name in ("engine", "version") else "right")
+    for name, one in run.engines.items():
+        sound = [cell for cell in one.cells if cell.recall >= RECALL]
+        median, p95 = (max((getattr(cell, of) for cell in sound), default=0.0) for of in ("median", "p95"))
+        table.add_row(
+            name, one.version, f"{len(sound)} of {len(one.cells)}", f"{median:.2f}", f"{p95:.2f}",
+            f"{one.build_seconds:.0f}", f"{one.bytes / 1e6:.0f}", f"{one.open_seconds:.2f}", f"{one.resident:.0f}",
+            f"{one.before:.0f}", f"{one.peak:.0f}", str(sum(cell.outside for cell in one.cells)),
+        )  # fmt: skip
+    return table
+
+
+def _ratios(run: Run) -> Table:
+    table = Table(title="Loupe's median over that of the quickest peer whose recall suffices", title_justify="left")
+    table.add_column("filter keeps")
+    for kind in Kind:
+        table.add_column(f"{kind} queries", justify="right")
+        table.add_column("quickest peer")
+    for image, text in zip(_cells(run, Kind.image), _cells(run, Kind.text), strict=True):
+        table.add_row(_named(image[0]), *_ratio(image[1]), *_ratio(text[1]))
+    return table
+
+
+def _ratio(cells: Mapping[str, Cell]) -> tuple[str, str]:
+    own = cells[LOUPE]
+    peers = {name: cell for name, cell in cells.items() if name != LOUPE and cell.recall >= RECALL}
+    if not peers:
+        return "no peer", ""
+    name = min(peers, key=lambda name: peers[name].median)
+    ratio = f"{own.median / peers[name].median:.2f}"
+    return ratio if own.recall >= RECALL else f"({ratio})", name
+
+
+# ---- the picture
+
+_WIDE, _HIGH, _LEFT, _TOP, _GAP = 560, 300, 46, 34, 56
+_COLOURS: Final = ("#d62828", "#1d70b8", "#6a4c93", "#2a9d8f", "#e09f3e", "#8d6e63", "#5c677d", "#9aa5b1")
+
+
+def picture(run: Run) -> str:
+    """Medians case by case, one panel a kind of query, as SVG; circles are hollow where recall is below 0.99."""
+    sizes = [cell.median for one in run.engines.values() for cell in one.cells]
+    low, high = floor(log10(min(sizes))), ceil(log10(max(sizes)))
+    parts = [_axes(kind, panel, low, high) for panel, kind in enumerate(Kind)]
+    for number, name in reversed(list(enumerate(run.engines))):
+        parts += [_line(run, kind, name, _COLOURS[number], panel, low, high) for panel, kind in enumerate(Kind)]
+    width, height = 2 * (_WIDE + _GAP) + 10, _TOP + _HIGH + 130
+    legend = []
+    for number, name in enumerate(run.engines):
+        x, y = _LEFT + (number % 4) * 170, height - 34 + (number // 4) * 20
+        legend.append(
+            f'<circle cx="{x}" cy="{y - 4}" r="4" fill="{_COLOURS[number]}"/>'
+            f'<text x="{x + 10}" y="{y}">{escape(name)}</text>'
+        )
+    note = f"Hollow: recall@10 below {RECALL}. {run.rows:,} vectors of 512 dimensions, 2 cores."
+    legend.append(f'<text x="{_LEFT + 700}" y="{height - 34}">{escape(note)}</text>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+        f'font-size="11" fill="#333"><rect width="{width}" height="{height}" fill="#fff"/>'
+        + "\n".join([*parts, *legend])
+        + "</svg>\n"
+    )
+
+
+def _axes(kind: Kind, panel: int, low: int, high: int) -> str:
+    left = _LEFT + panel * (_WIDE + _GAP)
+    parts = [f'<text x="{left}" y="18" font-size="13">{kind} queries: median ms a search</text>']
+    for power in range(low, high + 1):
+        y = _y(10**power, low, high)
+        parts.append(
+            f'<path d="M{left} {y:.1f}h{_WIDE - 20}" stroke="#ddd"/>'
+            f'<text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>'
+        )
+    for place, case in enumerate(CASES):
+        x, y = _x(place, panel), _TOP + _HIGH + 14
+        parts.append(f'<text x="{x}" y="{y}" text-anchor="end" transform="rotate(-40 {x} {y})">{_named(case)}</text>')
+    return "".join(parts)
+
+
+def _line(run: Run, kind: Kind, name: str, colour: str, panel: int, low: int, high: int) -> str:
+    parts = []
+    points = [(_x(place, panel), cells[name]) for place, (_, cells) in enumerate(_cells(run, kind))]
+    path = " ".join(f"{x},{_y(cell.median, low, high):.1f}" for x, cell in points)
+    thick = 2 if name == LOUPE else 1
+    parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{thick}" opacity="0.6"/>')
+    for x, cell in points:
+        fill = colour if cell.recall >= RECALL else "#fff"
+        y = _y(cell.median, low, high)
+        parts.append(f'<circle cx="{x}" cy="{y:.1f}" r="{2 + thick}" fill="{fill}" stroke="{colour}"/>')
+    return "".join(parts)
+
+
+def _x(place: int, panel: int) -> float:
+    return _LEFT + panel * (_WIDE + _GAP) + 14 + place * (_WIDE - 48) / (len(CASES) - 1)
+
+
+def _y(milliseconds: float, low: int, high: int) -> float:
+    return _TOP + _HIGH * (high - log10(milliseconds)) / (high - low)
+
+
+if __name__ == "__main__":
+    main()
