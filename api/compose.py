@@ -1,12 +1,7 @@
 """Puts the parts together: settings in, a library with models, an engine and a searcher out. Slow to import (torch)."""
 
 import logging
-import os
 import socket
-
-# Waiting OpenMP threads that spin steal the cores that the next library in the request needs; before any is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +27,7 @@ from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
 from search.errors import BadQuery, BadSettings, LibraryBusy, LoupeError
 from search.library import Library
-from search.models import adapting, loupe_mini
+from search.models import adapting, loupe_mini, runtimes
 from search.models.adapting import Trained
 from search.models.clip import lasting
 from search.models.loading import load_models
@@ -262,6 +257,7 @@ def application(settings: Settings, following: Following, read_image: ImageReade
 def serve(settings: Settings, ready: Callable[[], None]) -> None:
     """Serve until interrupted. `ready` is called once searches will be answered. Raises BadSettings."""
     check_sign_in(settings)
+    runtimes.one_thread()
     with _bound(settings) as place, opened(settings) as library:
         reader = ImageReader(settings, library.library.directory)
         try:

@@ -85,6 +85,15 @@ class Verdict(msgspec.Struct, frozen=True):
     seconds: float
 
 
+def one_thread() -> None:
+    """Have models run in the thread that calls them, as suits a server, which answers several people at once.
+
+    A second thread makes the few tokens of a query no quicker to read, nor a picture to see, and takes its processor
+    from somebody else.
+    """
+    torch.set_num_threads(1)
+
+
 def available() -> Sequence[Runtime]:
     """The runtimes that this processor has instructions for, float32 first."""
     able = torch.cpu.get_capabilities()

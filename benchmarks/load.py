@@ -1,0 +1,406 @@
+"""What the server bears: `python -m benchmarks.load [--data-dir DIR | --assets N] [--requests N] [--json FILE]`.
+
+A server of its own on this machine and one client, which speaks HTTP over plain sockets, because a client library would
+take as much of the processors as the searches that it asks for. In turn:
+
+* idle: one search at a time, of texts asked before (their vectors are kept) and of texts never asked;
+* a steady stream of texts asked before: searches arrive at a fixed rate, at random moments (a Poisson process), whether
+  or not earlier ones are answered, and each is timed from the moment at which it was due, so that queueing counts;
+* as many as it bears, of either kind: some connections, each of which asks as soon as it is answered;
+* long: as many requests as are wanted, the server's memory looked at all along.
+
+Times are milliseconds; the server's processor time and memory are what it tells itself at `/metrics`. No phase takes
+longer than `--at-most` seconds, whatever was wanted.
+"""
+
+import asyncio
+import math
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter, process_time, sleep
+from typing import Final
+
+import click
+import httpx
+import msgspec
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+from rich.table import Table
+
+from api.auth import Tokens, read_people
+from benchmarks.at_scale import vocabulary
+from benchmarks.measures import CONSOLE
+from search.library import Library
+from search.types import Principal, Role
+
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
+
+#: Texts whose vectors the server keeps, and the words that texts are made of.
+_KNOWN: Final = 300
+_WORDS: Final = 4_000
+
+#: The most connections of the steady stream; a search that is due when all are taken waits for one.
+_MOST_AT_ONCE: Final = 64
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One phase: milliseconds of a search, searches a second, and processor milliseconds a search."""
+
+    phase: str
+    searches: int
+    failed: int
+    median: float
+    p95: float
+    p99: float
+    per_second: float
+    server_cpu: float
+    client_cpu: float
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """The server's resident memory, MB, over the long phase, and by how much it grew (None: too short to tell)."""
+
+    requests: int
+    first: float
+    last: float
+    per_10_000_requests: float | None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All figures of a run; `stages` are mean milliseconds, `told` the counters of the planner and the encoder."""
+
+    assets: int
+    rows: Sequence[Row]
+    memory: Memory
+    stages: Mapping[str, float]
+    told: Mapping[str, float]
+
+
+@click.command()
+@click.option("--data-dir", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A library to serve.")
+@click.option("--user", help="Who searches: one of the library's people. [default: the first]")
+@click.option("--rate", default=100.0, show_default=True, help="Searches a second of the steady stream.")
+@click.option("--seconds", default=10.0, show_default=True, help="How long the stream and the crowds last.")
+@click.option("--connections", default=16, show_default=True, help="How many ask at once in the crowds.")
+@click.option("--requests", default=2_000, show_default=True, help="Searches of the long phase.")
+@click.option("--at-most", default=1_800.0, show_default=True, help="The most seconds of any phase.")
+@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
+def main(
+    data_dir: Path | None,
+    user: str | None,
+    rate: float,
+    seconds: float,
+    connections: int,
+    requests: int,
+    at_most: float,
+    as_json: Path | None,
+) -> None:
+    """Measure the server under load."""
+    with ExitStack() as stack:
+        directory = data_dir or stack.enter_context(demo())
+        server = stack.enter_context(served(directory, user))
+        report = asyncio.run(
+            measured(server, rate=rate, seconds=seconds, connections=connections, requests=requests, at_most=at_most)
+        )
+    show(report)
+    if as_json:
+        as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+
+
+# ---- the server
+
+
+class Served:
+    """A running server: its port, a person's token to search with, and what it tells an administrator."""
+
+    def __init__(self, port: int, token: str, administrator: str, assets: int) -> None:
+        self.port = port
+        self.token = token
+        self.assets = assets
+        self._metrics = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {administrator}"}, timeout=60
+        )
+
+    def told(self) -> dict[str, float]:
+        """What stands at `/metrics`, by name and labels."""
+        families = text_string_to_metric_families(self._metrics.get("/metrics").raise_for_status().text)
+        return {
+            one.name + "".join(f" {value}" for value in one.labels.values()): one.value
+            for family in families
+            for one in family.samples
+            if not one.name.endswith(("_bucket", "_created"))
+        }
+
+    def close(self) -> None:
+        self._metrics.close()
+
+    def ready(self) -> bool:
+        try:
+            return self._metrics.get("/health/ready").is_success
+        except httpx.ConnectError:
+            return False
+
+
+@contextmanager
+def demo() -> Iterator[Path]:
+    """The demo library, built anew."""
+    with tempfile.TemporaryDirectory(prefix="loupe-load-") as scratch:
+        command = [sys.executable, "-m", "api", "demo", "--data-dir", scratch, "--build-only"]
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
+        yield Path(scratch)
+
+
+@contextmanager
+def served(directory: Path, user: str | None) -> Iterator[Served]:
+    """`loupe serve` over the library until the block ends; `user` is one of its people, the first if not said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    people = {person.user: person.principal for person in read_people(directory)}
+    library = Library(directory)
+    tokens, assets = Tokens(library.secret()), library.catalog.counts()["assets"]
+    library.close()
+    asker = people[user] if user else next(iter(people.values()))
+    administrator = Principal("load", roles=frozenset({Role.administrator}))
+    token, administers = (tokens.make(one, timedelta(days=1))[0] for one in (asker, administrator))
+    command = [sys.executable, "-m", "api", "serve", "--data-dir", str(directory), "--port", str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"LOUPE_SIGN_IN": "token"})
+    server = Served(port, token, administers, assets)
+    try:
+        while not server.ready():
+            if process.poll() is not None:
+                raise SystemExit(f"`{' '.join(command)}` ended with exit code {process.returncode}.")
+            sleep(0.2)
+        yield server
+    finally:
+        server.close()
+        process.terminate()
+        process.wait()
+
+
+# ---- the client
+
+
+class Connection:
+    """One connection that is kept, and one search on it at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._head = head
+
+    @classmethod
+    async def open(cls, server: Served) -> "Connection":
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = (
+            f"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: Bearer {server.token}\r\n"
+            "Content-Type: application/json\r\nContent-Length: "
+        )
+        return cls(reader, writer, head.encode())
+
+    async def search(self, text: str) -> bool:
+        """Ask and read the whole answer; whether it was one."""
+        body = msgspec.json.encode({"text": text})
+        self._writer.write(b"%s%d\r\n\r\n%s" % (self._head, len(body), body))
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if length is None:
+            raise SystemExit(f"The server answered without a length: {head!r}.")
+        await self._reader.readexactly(int(length[1]))
+        return head.startswith(b"HTTP/1.1 200 ")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Phase:
+    """What one phase came to: milliseconds of each search that was answered."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self.failed = 0
+
+    async def timed(self, connection: Connection, text: str, due: float) -> None:
+        if await connection.search(text):
+            self.taken.append(1000 * (perf_counter() - due))
+        else:
+            self.failed += 1
+
+
+async def measured(
+    server: Served,
+    *,
+    rate: float,
+    seconds: float,
+    connections: int,
+    requests: int,
+    at_most: float,
+    known: int = _KNOWN,
+) -> Report:
+    """Every phase in turn; `known` is the number of texts that the server has vectors of."""
+    asked_before = list(islice(texts(0), known))
+    fresh = texts(1)
+    rows: list[Row] = []
+    looks: list[tuple[int, float]] = []
+
+    async def run(name: str, number: int, wanted: Callable[[Phase, Sequence[Connection]], Awaitable[None]]) -> None:
+        rows.append(await phase(server, name, number, wanted, at_most))
+
+    async def long(one: Phase, crowd: Sequence[Connection]) -> None:
+        mixed = (text for pair in zip(cycle(asked_before), fresh, strict=False) for text in pair)
+        looking = asyncio.create_task(look(server, one, looks))
+        try:
+            await asking(one, crowd, islice(mixed, requests))
+        finally:
+            looking.cancel()
+
+    await phase(server, "so that there are vectors", 1, partial(alone, texts=asked_before), at_most)
+    await run("idle, known texts", 1, partial(alone, texts=asked_before))
+    await run("idle, fresh texts", 1, partial(alone, texts=list(islice(fresh, known))))
+    steady = partial(stream, texts=cycle(asked_before), rate=rate, seconds=seconds)
+    await run(f"{rate:g} a second, known", _MOST_AT_ONCE, steady)
+    await run("as many as it bears, known", connections, partial(asking, texts=cycle(asked_before), seconds=seconds))
+    await run("as many as it bears, fresh", connections, partial(asking, texts=fresh, seconds=seconds))
+    await run("long, half of them fresh", connections, long)
+    told = server.told()
+    return Report(server.assets, rows, memory(looks), stages(told), counted(told))
+
+
+async def phase(
+    server: Served,
+    name: str,
+    connections: int,
+    wanted: Callable[[Phase, Sequence[Connection]], Awaitable[None]],
+    at_most: float,
+) -> Row:
+    """Run one phase until it ends or its time is up."""
+    one = Phase()
+    crowd = [await Connection.open(server) for _ in range(connections)]
+    before, client, begun = server.told(), process_time(), perf_counter()
+    try:
+        async with asyncio.timeout(at_most):
+            await wanted(one, crowd)
+    except TimeoutError:
+        name += " (cut short)"
+    took, client = perf_counter() - begun, process_time() - client
+    cpu = server.told()["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]
+    for connection in crowd:
+        connection.close()
+    median, p95, p99 = np.quantile(one.taken, (0.5, 0.95, 0.99)).tolist()
+    number = len(one.taken)
+    return Row(name, number, one.failed, median, p95, p99, number / took, 1000 * cpu / number, 1000 * client / number)
+
+
+async def look(server: Served, one: Phase, looks: list[tuple[int, float]]) -> None:
+    """Every second, how many searches there were and the server's resident memory, MB."""
+    while True:
+        told = await asyncio.to_thread(server.told)
+        looks.append((len(one.taken), told["process_resident_memory_bytes"] / 1e6))
+        await asyncio.sleep(1)
+
+
+async def alone(one: Phase, crowd: Sequence[Connection], texts: Sequence[str]) -> None:
+    """One after the other."""
+    for text in texts:
+        await one.timed(crowd[0], text, perf_counter())
+
+
+async def stream(one: Phase, crowd: Sequence[Connection], texts: Iterator[str], rate: float, seconds: float) -> None:
+    """An open loop: arrivals do not wait for answers."""
+    free = asyncio.LifoQueue[Connection]()
+    for connection in crowd:
+        free.put_nowait(connection)
+
+    async def arrive(text: str, due: float) -> None:
+        connection = await free.get()
+        await one.timed(connection, text, due)
+        free.put_nowait(connection)
+
+    chance = random.Random(0)
+    begun = due = perf_counter()
+    async with asyncio.TaskGroup() as group:
+        while (due := due + chance.expovariate(rate)) < begun + seconds:
+            await asyncio.sleep(due - perf_counter())
+            group.create_task(arrive(next(texts), due))
+
+
+async def asking(one: Phase, crowd: Sequence[Connection], texts: Iterator[str], seconds: float = math.inf) -> None:
+    """A closed loop: each connection asks as soon as it is answered, until texts or time run out."""
+    ends = perf_counter() + seconds
+
+    async def ask(connection: Connection) -> None:
+        while (now := perf_counter()) < ends and (text := next(texts, None)) is not None:
+            await one.timed(connection, text, now)
+
+    async with asyncio.TaskGroup() as group:
+        for connection in crowd:
+            group.create_task(ask(connection))
+
+
+def texts(seed: int) -> Iterator[str]:
+    """Two to six frequent English words, without end; no two seeds have more than chance in common."""
+    words = vocabulary()[:_WORDS]
+    chance = random.Random(seed)
+    while True:
+        yield " ".join(chance.choices(words, k=chance.randint(2, 6)))
+
+
+# ---- what came of it
+
+
+def memory(looks: Sequence[tuple[int, float]]) -> Memory:
+    """The slope by least squares (numpy's `polyfit`), the first fifth of the looks left out as warming up."""
+    requests, resident = np.array(looks[len(looks) // 5 :]).T
+    grown = 10_000 * float(np.polyfit(requests, resident, 1)[0]) if len(requests) > 2 else None
+    return Memory(looks[-1][0], looks[0][1], looks[-1][1], grown)
+
+
+def stages(told: Mapping[str, float]) -> dict[str, float]:
+    """Mean milliseconds of each stage of a search, over the whole run."""
+    name = "loupe_search_stage_seconds"
+    found = [key.removeprefix(f"{name}_count ") for key in told if key.startswith(f"{name}_count ")]
+    return {stage: 1000 * told[f"{name}_sum {stage}"] / told[f"{name}_count {stage}"] for stage in found}
+
+
+def counted(told: Mapping[str, float]) -> dict[str, float]:
+    """What the planner chose, what it scored, and where vectors of texts came from."""
+    wanted = ("loupe_vector", "loupe_query_texts", "loupe_encoder_batch")
+    return {key: value for key, value in told.items() if key.startswith(wanted)}
+
+
+def show(report: Report) -> None:
+    idle = report.rows[0].median
+    table = Table(title=f"{report.assets:,} assets, milliseconds", title_justify="left")
+    for heading in ("", "searches", "failed", "median", "95 %", "99 %", "99 % / idle median", "a second"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_column("processor: server", justify="right")
+    table.add_column("client", justify="right")
+    for row in report.rows:
+        times = (f"{value:.1f}" for value in (row.median, row.p95, row.p99, row.p99 / idle, row.per_second))
+        table.add_row(
+            row.phase, f"{row.searches:,}", str(row.failed), *times, f"{row.server_cpu:.1f}", f"{row.client_cpu:.1f}"
+        )
+    CONSOLE.print(table)
+    grown = report.memory
+    by = "" if grown.per_10_000_requests is None else f", {grown.per_10_000_requests:+.2f} MB per 10,000 searches"
+    CONSOLE.print(
+        f"Memory over {grown.requests:,} searches: {grown.first:,.0f} MB at first, {grown.last:,.0f} MB at last{by}."
+    )
+    CONSOLE.print("Mean of each stage: " + ", ".join(f"{name} {value:.2f}" for name, value in report.stages.items()))
+    for name, value in report.told.items():
+        CONSOLE.print(f"  {name} {value:,.0f}", style="dim")
+
+
+if __name__ == "__main__":
+    main()
