@@ -259,15 +259,15 @@ def _axes(kind: Kind, panel: int, low: int, high: int) -> str:
 
 def _line(run: Run, kind: Kind, name: str, colour: str, panel: int, low: int, high: int) -> str:
     parts = []
-    points = [(_x(place, panel), cells[name]) for place, (_, cells) in enumerate(_cells(run, kind))]
-    path = " ".join(f"{x},{_y(cell.median, low, high):.1f}" for x, cell in points)
     thick = 2 if name == LOUPE else 1
-    parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{thick}" opacity="0.6"/>')
-    for x, cell in points:
-        fill = colour if cell.recall >= RECALL else "#fff"
-        y = _y(cell.median, low, high)
-        parts.append(f'<circle cx="{x}" cy="{y:.1f}" r="{2 + thick}" fill="{fill}" stroke="{colour}"/>')
-    return "".join(parts)
+    lines: dict[str, list[str]] = {}
+    for place, (case, cells) in enumerate(_cells(run, kind)):
+        x, y = _x(place, panel), _y(cells[name].median, low, high)
+        lines.setdefault(case.kept, []).append(f"{x:.1f},{y:.1f}")
+        fill = colour if cells[name].recall >= RECALL else "#fff"
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{2 + thick}" fill="{fill}" stroke="{colour}"/>')
+    drawn = f'fill="none" stroke="{colour}" stroke-width="{thick}" opacity="0.6"'
+    return "".join([*(f'<polyline points="{" ".join(points)}" {drawn}/>' for points in lines.values()), *parts])
 
 
 def _x(place: int, panel: int) -> float:
