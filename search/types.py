@@ -16,6 +16,29 @@ class MediaType(StrEnum):
     document = "document"
 
 
+class Language(StrEnum):
+    """A language whose endings are known (ISO 639-1): "boats" and "boat" are one word."""
+
+    arabic = "ar"
+    danish = "da"
+    dutch = "nl"
+    english = "en"
+    finnish = "fi"
+    french = "fr"
+    german = "de"
+    greek = "el"
+    hungarian = "hu"
+    italian = "it"
+    norwegian = "no"
+    portuguese = "pt"
+    romanian = "ro"
+    russian = "ru"
+    spanish = "es"
+    swedish = "sv"
+    tamil = "ta"
+    turkish = "tr"
+
+
 class Status(StrEnum):
     """Where an asset stands in its approval. Viewers find `approved` only."""
 
@@ -252,7 +275,10 @@ class Leg(StrEnum):
 
 
 class Why(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One leg's reason for a hit: the words or the moment it found. Seconds; pages from 1."""
+    """One leg's reason for a hit: the words or the moment it found. Seconds; pages from 1.
+
+    `text` is the passage, for the keyword leg an excerpt, in which `terms` are the words that were found.
+    """
 
     leg: Leg
     text: str = ""
