@@ -535,7 +535,7 @@ def rebuild(context: click.Context) -> None:
     from api import compose
     from search.library import Library
 
-    library = Library(Path(settings.data_dir))
+    library = Library(Path(settings.data_dir), languages=configuration.languages(settings))
     models = compose.model_ids(compose.models_of(msgspec.structs.replace(settings, runtime="float32"), library))
     with library.writer():
         engine = library.engine(models)
@@ -548,17 +548,26 @@ def rebuild(context: click.Context) -> None:
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Print the settings in force, and of every model on this machine where it came from and what it learned from."""
+    """Print the settings in force, and of every model on this machine where it came from and what it learned from.
+
+    And what is wrong with the library's synonyms.txt.
+    """
     settings = _settings(context)
+    from search.engines.embedded import synonyms
     from search.models.listing import provenance
 
     used = settings.model or _chosen_model(settings)
     parts = list(provenance(used, configuration.models_directory(settings)))
+    rules, problems = synonyms.read(Path(settings.data_dir) / synonyms.FILE)
     if as_json:
-        _emit({"settings": settings, "model": used, "models": parts})
+        said = {"rules": len(rules), "problems": problems}
+        _emit({"settings": settings, "synonyms": said, "model": used, "models": parts})
         return
     for name, value in msgspec.to_builtins(settings).items():
         _out.print(f"{name:18} {escape(str(value))}")
+    _out.print(f"{'synonyms':18} {len(rules)} rules")
+    for problem in problems:
+        _out.print(f"  {escape(problem)}", soft_wrap=True)
     _out.print(f"\n[bold]In use: {escape(used)}[/bold]")
     for part in parts:
         _out.print(f"\n[bold]{escape(part.name)}[/bold]  {escape(part.use)}", soft_wrap=True)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from api.app import create_app
 from api.auth import Person, Tokens, check_sign_in, read_people
-from api.settings import Settings, models_directory
+from api.settings import Settings, languages, models_directory
 from indexer import approved, facts
 from indexer.manifest import parse_grant
 from indexer.media import Decoder, Limits
@@ -69,7 +69,7 @@ def models_of(settings: Settings, library: Library) -> Models:
 @contextmanager
 def opened(settings: Settings, *, create: bool = False) -> Iterator[Opened]:
     """Open the library of the settings, its index brought up to date if nobody else is writing."""
-    library = Library(Path(settings.data_dir), create=create)
+    library = Library(Path(settings.data_dir), create=create, languages=languages(settings))
     try:
         yield _read_by(settings, library)
     finally:
@@ -125,7 +125,7 @@ def index(
         release=settings.default_release,
         grants=tuple(parse_grant(rule) for rule in settings.default_grants.split(";") if rule.strip()),
     )
-    library = Library(Path(settings.data_dir), create=True)
+    library = Library(Path(settings.data_dir), create=True, languages=languages(settings))
     try:
         with library.writer():
             for name, rules in (collection_grants or {}).items():
@@ -146,7 +146,7 @@ def use_model(
             f"The setting `model` names {settings.model}, which goes before what is chosen here.",
             "Take it out of loupe.toml or LOUPE_MODEL.",
         )
-    library = Library(Path(settings.data_dir))
+    library = Library(Path(settings.data_dir), languages=languages(settings))
     try:
         models = load_models(name, models_directory(settings), settings.runtime)
         return Reembedder(library, models, limits(settings)).run(lasting(name), progress, stop)

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from search.errors import BadSettings
-from search.types import Licence, Release, Status
+from search.types import Language, Licence, Release, Status
 
 _FILE: Final = "loupe.toml"
 _PREFIX: Final = "LOUPE_"
+_LISTS: Final = ("languages", "sensitive_groups")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,6 +35,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     #: Where pulled and trained models are kept; in the data directory when empty.
     models_dir: str = ""
+    #: The languages whose endings are known in keyword search, as ISO 639-1 codes, `;`-separated in the environment.
+    #: Another choice has the search index made anew at the next start.
+    languages: Annotated[tuple[Language, ...], msgspec.Meta(min_length=1)] = (Language.english,)
     #: How a model of open_clip runs: "auto" is the fastest way here that leaves its vectors as they are in float32.
     runtime: Literal["auto", "float32", "bfloat16"] = "auto"
     #: The time zone in which embargoes end and licences expire.
@@ -97,14 +101,18 @@ def _checked(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     if unknown := sorted(values.keys() - set(Settings.__struct_fields__)):
         raise BadSettings(f"{where}: there is no setting {unknown[0]!r}.", "README.md lists all settings.")
     plain = {
-        name: value.split(";") if name == "sensitive_groups" and isinstance(value, str) else value
-        for name, value in values.items()
+        name: value.split(";") if name in _LISTS and isinstance(value, str) else value for name, value in values.items()
     }
     try:
         whole = msgspec.convert(plain, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise BadSettings(f"{where}: {error}.", "README.md says what each setting takes.") from error
     return {name: getattr(whole, name) for name in plain}
+
+
+def languages(settings: Settings) -> tuple[Language, ...]:
+    """The languages of the library, each once, in a fixed order."""
+    return tuple(sorted(set(settings.languages)))
 
 
 def models_directory(settings: Settings) -> Path:

@@ -6,6 +6,7 @@ DATA_DIR/catalog.sqlite     the truth
         /writer.lock        held while a process writes
         /secret             signs the tokens of this library
         /model              the name of the model in use, once one was chosen
+        /synonyms.txt       words for the same thing, if somebody wrote it (see search.engines.embedded.synonyms)
 """
 
 import fcntl
@@ -19,7 +20,8 @@ from typing import Final
 from search.catalog import Catalog
 from search.corpus import KINDS, read_corpus
 from search.engine import Space
-from search.engines.embedded import EmbeddedEngine
+from search.engines.embedded import EmbeddedEngine, synonyms
+from search.engines.embedded.analysis import ENGLISH, Languages
 from search.errors import BadSettings, LibraryBusy
 from search.renditions import RenditionStore
 
@@ -27,9 +29,12 @@ _MODEL: Final = "model"
 
 
 class Library:
-    """A data directory, opened. `create` makes one where there is none; else that is BadSettings."""
+    """A data directory, opened. `create` makes one where there is none; else that is BadSettings.
 
-    def __init__(self, directory: Path, *, create: bool = False) -> None:
+    `languages` are those that it is indexed for.
+    """
+
+    def __init__(self, directory: Path, *, create: bool = False, languages: Languages = ENGLISH) -> None:
         self.directory = directory.resolve()
         catalog = self.directory / "catalog.sqlite"
         if not create and not catalog.is_file():
@@ -41,6 +46,7 @@ class Library:
         except OSError as error:
             raise BadSettings(f"{directory} cannot be used as a data directory: {error.strerror}.") from error
         self.catalog = Catalog.at(catalog)
+        self._languages = languages
         self.renditions = RenditionStore(self.directory / "renditions")
 
     def close(self) -> None:
@@ -48,7 +54,12 @@ class Library:
 
     def engine(self, models: Mapping[Space, str]) -> EmbeddedEngine:
         """The engine over the newest sound generation made with these models (space to model id)."""
-        engine = EmbeddedEngine(self.directory / "generations", dict(models))
+        engine = EmbeddedEngine(
+            self.directory / "generations",
+            dict(models),
+            self._languages,
+            synonyms.SynonymsFile(self.directory / synonyms.FILE),
+        )
         engine.refresh()
         return engine
 
@@ -57,8 +68,8 @@ class Library:
         engine.publish(read_corpus(self.catalog, models))
 
     def stale(self, engine: EmbeddedEngine) -> bool:
-        """Whether assets changed since the engine's generation was made."""
-        return engine.head < self.catalog.head()
+        """Whether assets changed since the engine's generation was made, or it was made for other languages."""
+        return engine.head < self.catalog.head() or engine.outdated
 
     def lacking(self, models: Mapping[Space, str]) -> set[str]:
         """The files that these models (space to id) have not seen or read all of."""

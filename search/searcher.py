@@ -25,6 +25,7 @@ from search.corpus import metadata_document, shown_text
 from search.embedding import Models, Standard, Vector
 from search.engine import Engine, Match, Space
 from search.errors import NotCleared, NotFound
+from search.excerpts import excerpt, holds
 from search.fusion import Ranked, doubted, fuse, less, mean
 from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, created_days, understand
 from search.query_vectors import Counts, Pair, QueryVectors
@@ -468,8 +469,14 @@ class Searcher:
                 why = msgspec.structs.replace(why, plan=found[leg].plan)
             if leg is Leg.keyword:
                 terms = self._engine.matching_words(query.text, why.text or metadata_document(asset).words)
-                why = msgspec.structs.replace(why, text=why.text or asset.title, terms=terms)
+                why = msgspec.structs.replace(why, text=_quoted(why.text, asset, terms), terms=terms)
             yield why
+
+
+def _quoted(passage: str, asset: Asset, terms: Sequence[str]) -> str:
+    """The words that were found as they stand: in the passage, or where the metadata say one of them first."""
+    said = (asset.title, asset.description, asset.alt_text, ", ".join(asset.keywords), asset.creator)
+    return excerpt(passage or next((text for text in said if holds(text, terms)), asset.title), terms)
 
 
 def _summary(rows: NDArray[np.float32]) -> Vector:

@@ -16,6 +16,29 @@ class MediaType(StrEnum):
     document = "document"
 
 
+class Language(StrEnum):
+    """A language whose endings are known (ISO 639-1): "boats" and "boat" are one word."""
+
+    arabic = "ar"
+    danish = "da"
+    dutch = "nl"
+    english = "en"
+    finnish = "fi"
+    french = "fr"
+    german = "de"
+    greek = "el"
+    hungarian = "hu"
+    italian = "it"
+    norwegian = "no"
+    portuguese = "pt"
+    romanian = "ro"
+    russian = "ru"
+    spanish = "es"
+    swedish = "sv"
+    tamil = "ta"
+    turkish = "tr"
+
+
 class Status(StrEnum):
     """Where an asset stands in its approval. Viewers find `approved` only."""
 
@@ -265,7 +288,8 @@ class Plan(msgspec.Struct, frozen=True):
 class Why(msgspec.Struct, frozen=True, omit_defaults=True):
     """One leg's reason for a hit: the words or the moment it found. Seconds; pages from 1.
 
-    `plan` is how a vector leg came to look at it; for administrators.
+    `text` is the passage, for the keyword leg an excerpt, in which `terms` are the words that were found. `plan` is how
+    a vector leg came to look at it; for administrators.
     """
 
     leg: Leg

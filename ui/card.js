@@ -66,9 +66,11 @@ function labels({ asset, clearance }, query) {
 
 /** The reasons worth a line: words in a passage that is quoted anyway are marked there instead. */
 function reasons({ why }) {
-  const quoted = why.filter((one) => one.leg === "passage" && placed(one)).map((one) => one.text);
-  return why.filter((one) => one.leg !== "keyword" || !quoted.includes(one.text));
+  const quoted = why.filter((one) => one.leg === "passage" && placed(one));
+  return why.filter((one) => one.leg !== "keyword" || !quoted.some((other) => samePlace(one, other)));
 }
+
+const samePlace = (a, b) => a.start === b.start && a.page === b.page;
 
 const placed = (why) => typeof why.start === "number" || Boolean(why.page);
 

@@ -164,6 +164,7 @@ def test_without_a_library_it_is_said_how_to_make_one(loupe: Run, tmp_path: Path
         ({"LOUPE_PORT": "many"}, "LOUPE_PORT"),
         ({"LOUPE_COLOUR": "red"}, "colour"),
         ({"LOUPE_TIME_ZONE": "Mars/Olympus"}, "Mars/Olympus"),
+        ({"LOUPE_LANGUAGES": "en;tlh"}, "tlh"),
         ({"LOUPE_CONFIG": "missing.toml"}, "missing.toml"),
         ({"LOUPE_MODEL": "no-such-model"}, "loupe model list"),
     ],
@@ -177,7 +178,13 @@ def test_a_wrong_setting_is_named(loupe: Run, environment: dict[str, str], says:
 
 def test_settings_come_from_file_environment_and_command_line(loupe: Run, tmp_path: Path) -> None:
     (tmp_path / "loupe.toml").write_text('port = 1111\nworkers = 3\nhost = "::1"\n')
-    settings = json.loads(loupe("doctor", "--json", LOUPE_PORT="2222").stdout)["settings"]
+    (tmp_path / "synonyms.txt").write_text("car, auto\nlonely\n")
+    environment = {"LOUPE_PORT": "2222", "LOUPE_LANGUAGES": "de;en", "LOUPE_DATA_DIR": str(tmp_path)}
+    said = json.loads(loupe("doctor", "--json", **environment).stdout)
+    settings = said["settings"]
+    assert settings["languages"] == ["de", "en"]
+    assert said["synonyms"]["rules"] == 2
+    assert "synonyms.txt, line 2" in said["synonyms"]["problems"][0]
     assert (settings["port"], settings["workers"], settings["host"]) == (2222, 3, "::1")
     (tmp_path / "loupe.toml").write_text("port = \n")
     assert "loupe.toml" in loupe("doctor").stderr

@@ -14,8 +14,10 @@ from pyroaring import BitMap
 
 from search.embedding import Vector
 from search.engine import Corpus, Match, Nearest, Plan, Space
-from search.engines.embedded import generation
-from search.engines.embedded.keywords import KeywordIndex, matching_words, strangeness
+from search.engines.embedded import generation, words
+from search.engines.embedded.analysis import ENGLISH, Languages
+from search.engines.embedded.keywords import KeywordIndex
+from search.engines.embedded.synonyms import NONE, Synonyms, SynonymsFile
 from search.engines.embedded.vectors import VectorIndex
 from search.errors import GenerationDamaged, ModelUnavailable
 from search.policy import Scope
@@ -39,10 +41,21 @@ class _Reader:
 class EmbeddedEngine:
     """Reads the newest sound generation under `directory`; a search in flight keeps the one it began with."""
 
-    def __init__(self, directory: Path, models: dict[Space, str]) -> None:
-        """`models` names the model of each space: a generation made with another is refused, never mixed."""
+    def __init__(
+        self,
+        directory: Path,
+        models: dict[Space, str],
+        languages: Languages = ENGLISH,
+        synonyms: SynonymsFile | None = None,
+    ) -> None:
+        """`models` names the model of each space: a generation made with another is refused, never mixed.
+
+        `languages` are those that new generations are made for; each is read by those that it was made for.
+        """
         self._directory = directory
         self._models = models
+        self._languages = languages
+        self._synonyms = synonyms
         self._lock = Lock()
         self._refused: set[int] = set()
         self._reader: _Reader | None = None
@@ -57,6 +70,16 @@ class EmbeddedEngine:
         """The journal number that it reflects; 0 before the first."""
         return self._reader.opened.head if self._reader else 0
 
+    @property
+    def languages(self) -> Languages:
+        """The languages that the generation being read was made for."""
+        return self._reader.keywords.languages if self._reader else self._languages
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the generation being read was made for other languages than new ones are."""
+        return self.languages != self._languages
+
     def publish(self, corpus: Corpus) -> None:
         for space, vectors in corpus.spaces.items():
             if vectors.model_id != self._models[space]:
@@ -66,7 +89,7 @@ class EmbeddedEngine:
             for space, vectors in corpus.spaces.items():
                 before = self._reader.spaces.get(space) if self._reader else None
                 VectorIndex.write(vectors, directory / space.value, before)
-            KeywordIndex.build(corpus.documents, directory / _KEYWORDS)
+            KeywordIndex.build(corpus.documents, directory / _KEYWORDS, self._languages)
 
         models = {space.value: vectors.model_id for space, vectors in corpus.spaces.items()}
         generation.publish(self._directory, fill, head=corpus.head, models=models)
@@ -104,7 +127,7 @@ class EmbeddedEngine:
         return reader.spaces[space].nearest(scope, query, limit)
 
     def keywords(self, scope: Scope, text: str, limit: int) -> list[Match]:
-        return self._reader.keywords.search(scope, text, limit) if self._reader else []
+        return self._reader.keywords.search(scope, text, limit, self._rules()) if self._reader else []
 
     def containing(self, scope: Scope, phrase: str) -> BitMap:
         return self._reader.keywords.containing(scope, phrase) if self._reader else BitMap()
@@ -116,7 +139,10 @@ class EmbeddedEngine:
         return reader.spaces[space].rows_of(scope, asset)
 
     def matching_words(self, query: str, text: str) -> tuple[str, ...]:
-        return matching_words(query, text)
+        return words.matching(query, text, self.languages, self._rules())
 
     def strangeness(self, query: str) -> float:
-        return strangeness(query)
+        return words.strangeness(query, self.languages)
+
+    def _rules(self) -> Synonyms:
+        return self._synonyms.now() if self._synonyms else NONE

@@ -1,166 +1,223 @@
-"""Keyword search within a scope, over Tantivy.
+"""Keyword search within a scope.
 
 A match is scored by the share of the query's words that occur, each weighed by the field it stands in, and not by
 BM25: how rare a word is depends on all documents, also on those that a person may not find, and would show through
 the score. For the same reason a word that is spelt nearly so counts the same whether or not the word itself occurs
 elsewhere: an asset's score for a word is what the best of its own words is worth (`search.engines.embedded.words`).
 
-No query text ever reaches Tantivy's query parser, which a deeply nested text can crash: text is cut into words by
-the same analyser as the documents, and queries are built from those words, a bounded number of them.
+With such scores nothing is left to skip by a bound (block-max WAND and its like), and each word's documents are lists
+of numbers that are cut down to the scope before anything is scored: what a search costs depends on how often its words
+occur, and hardly on who asks. So pages are full and exact in any scope, and a change of rights needs no change here.
+`python -m benchmarks.keywords` measures this beside Tantivy's own ranking, with over-fetching.
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from array import array
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import tantivy
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.engine import Document, Match
-from search.engines.embedded import words
+from search.engines.embedded.analysis import ENGLISH, Languages, cut, forms
+from search.engines.embedded.postings import Builder, Numbers, Postings, row_of, weight_of
+from search.engines.embedded.synonyms import NONE, Synonyms
+from search.engines.embedded.vocabulary import Vocabulary
+from search.engines.embedded.words import MAX_WORDS, Word, wanted
+from search.errors import GenerationDamaged
 from search.policy import Scope
 
-#: What a word is worth by the field it stands in: in a title it says more of an asset than in passing.
-FIELDS: Final = {"title": 1.0, "keywords": 1.0, "description": 0.9, "body": 0.8, "name": 0.8}
+#: What a word is worth by the weight of the field it stands in, in hundredths: in a title or a keyword it says more of
+#: an asset than in a description, and there more than in passing.
+WORTH: Final = np.array([80, 90, 100], np.uint16)
+
+#: What a word is worth where only a synonym occurs.
+ALIKE: Final = np.array([72, 81, 90], np.uint16)
 
 #: What a word is worth where only one that is spelt nearly so occurs: less than any field makes of the word itself.
-NEAR: Final = 0.75
+NEAR: Final = np.array([75, 75, 75], np.uint16)
 
 #: What an id or a file name is worth that is the whole query: certainty, whatever the other legs say.
 WHOLE: Final = 6.0
 
-_LONGEST_NAME: Final = 300
-_WRITER_BYTES: Final = 64 << 20
+#: Scopes of fewer than this share of all documents are looked up in a word's list, for others the list is gone through.
+_FEW: Final = 1 / 64
+
+FORMAT: Final = 1
+
+_ABOUT: Final = "about.json"
+_VOCABULARY: Final = "vocabulary"
+_POSTINGS: Final = "postings"
 
 
-def strangeness(query: str) -> float:
-    """See `Engine.strangeness`."""
-    sought = words.wanted(query)
-    return sum(word.reach > 0 for word in sought) / len(sought) if sought else 0.0
+class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How an index was made: its format, and the languages whose endings its words were cut by."""
 
-
-def matching_words(query: str, text: str) -> tuple[str, ...]:
-    """See `Engine.matching_words`."""
-    return tuple(words.matching(query, text))
-
-
-def _schema() -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder()
-    for name in ("asset", "segment"):
-        builder.add_integer_field(name, fast=True)
-    for name in FIELDS:
-        builder.add_text_field(name, tokenizer_name="loupe")
-    for name in ("spelled", "whole"):
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-    return builder.build()
+    format: int
+    languages: Languages
 
 
 class KeywordIndex:
-    """A read-only Tantivy index, one document a segment."""
+    """A read-only index, one document a segment."""
 
-    def __init__(self, index: tantivy.Index) -> None:
-        self._schema = index.schema
-        self._searcher = index.searcher()
+    def __init__(self, languages: Languages, vocabulary: Vocabulary, postings: Postings) -> None:
+        self.languages = languages
+        self._vocabulary = vocabulary
+        self._postings = postings
 
     @classmethod
-    def build(cls, documents: Iterable[Document], directory: Path) -> None:
+    def build(cls, documents: Iterable[Document], directory: Path, languages: Languages = ENGLISH) -> None:
         """Write an index of the documents into a new directory."""
         directory.mkdir()
-        index = tantivy.Index(_schema(), path=str(directory))
-        index.register_tokenizer("loupe", words.STEMMED)
-        writer = index.writer(_WRITER_BYTES, num_threads=1)
+        builder = Builder()
         for document in documents:
-            writer.add_document(
-                tantivy.Document(
-                    asset=document.asset,
-                    segment=document.segment,
-                    title=document.title,
-                    keywords=list(document.keywords),
-                    description=document.description,
-                    name=document.name,
-                    body=document.body,
-                    spelled=_spellings(document),
-                    whole=[_folded(name) for name in document.names],
-                )
-            )
-        writer.commit()
-        writer.wait_merging_threads()
+            builder.add(msgspec.structs.replace(document, names=[_folded(name) for name in document.names]))
+        builder.save(directory / _POSTINGS)
+        Vocabulary.build(builder.numbers, directory / _VOCABULARY, languages)
+        (directory / _ABOUT).write_bytes(msgspec.json.encode(About(FORMAT, languages)))
 
     @classmethod
     def load(cls, directory: Path) -> "KeywordIndex":
-        """Read what `build` wrote. Only for files that a generation's manifest vouches for."""
-        index = tantivy.Index.open(str(directory))
-        index.register_tokenizer("loupe", words.STEMMED)
-        return cls(index)
+        """Read what `build` wrote. Only for files that a manifest vouches for. Raises GenerationDamaged."""
+        try:
+            about = msgspec.json.decode((directory / _ABOUT).read_bytes(), type=About)
+        except (OSError, msgspec.DecodeError) as error:
+            raise GenerationDamaged(f"What its keyword index is cannot be read ({error}).") from error
+        if about.format != FORMAT:
+            raise GenerationDamaged(f"Its keyword index has format {about.format}; this release reads {FORMAT}.")
+        return cls(about.languages, Vocabulary.load(directory / _VOCABULARY), Postings.load(directory / _POSTINGS))
 
-    def search(self, scope: Scope, text: str, limit: int) -> list[Match]:
+    def search(self, scope: Scope, text: str, limit: int, synonyms: Synonyms = NONE) -> list[Match]:
         """See `Engine.keywords`: any of the words, each counted in the field where it weighs most."""
         if limit < 1:
             return []
-        name = _folded(text)
-        sought = [self._word(word) for word in words.wanted(text)]
-        found = [
-            tantivy.Query.boolean_query(
-                [(tantivy.Occur.Should, tantivy.Query.boost_query(word, 1 / len(sought))) for word in sought]
-            )
-        ]
-        if 0 < len(name) <= _LONGEST_NAME:
-            found.append(self._worth(tantivy.Query.term_query(self._schema, "whole", name), WHOLE))
-        return self._within(scope, tantivy.Query.disjunction_max_query(found), limit)
+        within = _Within(scope, self._postings)
+        sought = wanted(text, self.languages, synonyms)
+        full = 100 * max(len(sought), 1)
+        total = np.zeros(within.size, np.uint16)
+        for word in sought:
+            places, worth = self._word(within, word)
+            total[places] += worth
+        places, _ = within.keep(self._postings.named(_folded(text)))
+        total[places] = np.uint16(WHOLE * full)
+        return self._best(within, total, limit, full)
 
     def containing(self, scope: Scope, phrase: str) -> BitMap:
         """See `Engine.containing`."""
-        stems = words.STEMMED.analyze(phrase)[: words.MAX_WORDS]
-        if not stems:
+        said = [self._same(word) for word in cut(phrase)[:MAX_WORDS]]
+        if not said or not all(said):
             return BitMap()
-        if len(stems) == 1:
-            query = self._in_any_field(tantivy.Query.term_query, stems[0])
+        within = _Within(scope, self._postings)
+        lists = [self._postings.of(word) for word in said[0]] if len(said) == 1 else [self._postings.side_by_side(said)]
+        assets = [self._postings.assets[within.rows(within.keep(entries)[0])] for entries in lists]
+        return BitMap(array("I", np.unique(np.concatenate(assets)).astype(np.uint32).tobytes()))
+
+    def _same(self, word: str) -> list[int]:
+        return self._vocabulary.same(forms(word, self.languages))
+
+    def _word(self, within: "_Within", word: Word) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+        """Where in the scope a word occurs, a synonym, or one that is spelt nearly so, and what the best is worth."""
+        same = self._vocabulary.same(word.forms)
+        lists = [(self._postings.of(number), WORTH) for number in same]
+        for alike in word.alike:
+            others = [self._same(one) for one in alike]
+            if len(others) == 1:
+                lists += [(self._postings.of(number), ALIKE) for number in others[0]]
+            elif all(others):
+                lists.append((self._postings.side_by_side(others), ALIKE))
+        if word.reach:
+            near = self._vocabulary.near(word.spelled, word.reach)
+            lists += [(self._postings.of(number), NEAR) for number in near if number not in same]
+        kept = [(within.keep(entries), worth) for entries, worth in lists]
+        found = [(places, worth.take(weights)) for (places, weights), worth in kept if len(places)]
+        if len(found) == 1:
+            return found[0]
+        packed = np.concatenate([np.zeros(0, np.int64), *(places << 8 | worth for places, worth in found)])
+        packed.sort()
+        places = packed >> 8
+        last = np.ones(len(places), np.bool_)
+        last[:-1] = places[1:] != places[:-1]
+        return places[last], (packed[last] & 0xFF).astype(np.uint16)
+
+    def _best(self, within: "_Within", total: NDArray[np.uint16], limit: int, full: int) -> list[Match]:
+        """The best document of each asset: the highest score first, of equal ones the newest asset."""
+        found = np.flatnonzero(total != 0)
+        scores, wanted = total[found], 2 * limit
+        while True:
+            # An asset can have many documents: take more until enough assets are among them, and one over, since of
+            # the last (the oldest with the lowest score) some documents may have been left.
+            some = _highest(scores, wanted)
+            rows, worth = within.rows(found[some]), scores[some]
+            assets = self._postings.assets[rows]
+            first = np.flatnonzero(np.diff(assets, prepend=-1))
+            if len(first) > limit or len(some) == len(found):
+                break
+            wanted *= 4
+        if not len(first):
+            return []
+        best = np.maximum.reduceat(worth, first)
+        is_best = np.flatnonzero(worth == np.repeat(best, np.diff(first, append=len(rows))))
+        first = is_best[np.searchsorted(is_best, first)]
+        top = first[np.lexsort((-assets[first], -best.astype(np.int64)))[:limit]]
+        columns = assets[top], self._postings.segments[rows[top]], worth[top] / full
+        return [Match(*one) for one in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def _highest(scores: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
+    """Where the `count` highest scores stand, of equal ones the last; in order of place."""
+    if count >= len(scores):
+        return np.arange(len(scores))
+    least = np.partition(scores, len(scores) - count)[len(scores) - count]
+    above = np.flatnonzero(scores > least)
+    equal = np.flatnonzero(scores == least)
+    return np.sort(np.concatenate([above, equal[len(above) - count :]]))
+
+
+class _Within:
+    """The documents of a scope, as places from 0 to `size`: of few documents each has its own, else rows are places."""
+
+    def __init__(self, scope: Scope, postings: Postings) -> None:
+        known = postings.assets
+        self._few: Numbers | None = None
+        self._allowed: NDArray[np.bool_] | None = None
+        self.size = len(known)
+        if postings.everything.issubset(scope.assets):
+            return
+        ordinals = np.frombuffer(scope.assets.to_array(), np.uint32).astype(np.int64)
+        if len(ordinals) < _FEW * len(known):
+            starts, ends = np.searchsorted(known, ordinals), np.searchsorted(known, ordinals, "right")
+            counts = ends - starts
+            self.size = int(counts.sum())
+            offsets = np.arange(self.size) - np.repeat(np.cumsum(counts) - counts, counts)
+            self._few = (np.repeat(starts, counts) + offsets).astype(np.uint32)
         else:
-            query = self._in_any_field(tantivy.Query.phrase_query, stems)
-        return BitMap(match.asset for match in self._within(scope, query, len(scope)))
+            by_ordinal = np.zeros(max(known[-1], ordinals[-1]) + 1, np.bool_)
+            by_ordinal[ordinals] = True
+            self._allowed = by_ordinal[known]
 
-    def _numbers(self, field: str, addresses: list[tantivy.DocAddress]) -> list[int]:
-        return [int(value or 0) for value in self._searcher.fast_field_values(field, addresses)]
+    def keep(self, entries: Numbers) -> tuple[NDArray[np.int64], Numbers]:
+        """The places of the entries (by row, one a document) that are within the scope, and their weights."""
+        if self._few is None:
+            kept = entries if self._allowed is None else np.compress(self._allowed[row_of(entries)], entries)
+            return row_of(kept).astype(np.int64), weight_of(kept)
+        if not len(entries) or not len(self._few):
+            return np.zeros(0, np.int64), entries[:0]
+        if len(self._few) < len(entries):
+            at = np.minimum(np.searchsorted(entries, self._few << np.uint32(2)), len(entries) - 1)
+            places = np.flatnonzero(row_of(entries[at]) == self._few)
+            return places, weight_of(entries[at[places]])
+        rows = row_of(entries)
+        places = np.minimum(np.searchsorted(self._few, rows), len(self._few) - 1)
+        there = self._few[places] == rows
+        return places[there], weight_of(entries[there])
 
-    def _word(self, word: words.Word) -> tantivy.Query:
-        """A word where it stands, or else where one stands that is spelt nearly so."""
-        there = self._in_any_field(tantivy.Query.term_query, word.stem)
-        if not word.reach:
-            return there
-        near = tantivy.Query.fuzzy_term_query(self._schema, "spelled", words.key(word.spelled), distance=word.reach)
-        return tantivy.Query.disjunction_max_query([there, self._worth(near, NEAR)])
-
-    def _in_any_field(self, make: Callable[..., tantivy.Query], value: str | list[str]) -> tantivy.Query:
-        """Counted in the field where it weighs most."""
-        fields = [self._worth(make(self._schema, field, value), weight) for field, weight in FIELDS.items()]
-        return tantivy.Query.disjunction_max_query(fields)
-
-    @staticmethod
-    def _worth(query: tantivy.Query, worth: float) -> tantivy.Query:
-        return tantivy.Query.const_score_query(query, worth)
-
-    def _within(self, scope: Scope, query: tantivy.Query, limit: int) -> list[Match]:
-        """The best document of each asset of the scope. Reads on until the page is full or the matches are through."""
-        documents = self._searcher.num_docs
-        wanted = min(4 * limit, documents)
-        while wanted:
-            hits = self._searcher.search(query, wanted, count=False).hits
-            addresses = [address for _, address in hits]
-            assets, segments = (self._numbers(field, addresses) for field in ("asset", "segment"))
-            found: dict[int, Match] = {}
-            for (score, _), asset, segment in zip(hits, assets, segments, strict=True):
-                if asset in scope and asset not in found:
-                    found[asset] = Match(asset, segment, score)
-            if len(found) >= limit or len(hits) < wanted or wanted == documents:
-                return list(found.values())[:limit]
-            wanted = min(4 * wanted, documents)
-        return []
-
-
-def _spellings(document: Document) -> list[str]:
-    """The document's distinct words of letters, as `words.key` writes them."""
-    return [words.key(word) for word in set(words.SPELLED.analyze(document.words)) if word.isalpha()]
+    def rows(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The documents at the places."""
+        return places if self._few is None else self._few[places].astype(np.int64)
 
 
 def _folded(name: str) -> str:

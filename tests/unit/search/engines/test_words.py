@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.engines.embedded import words
-from search.engines.embedded.keywords import matching_words
 
 _LETTERS = st.text("abcz", min_size=1, max_size=6)
 
@@ -81,10 +80,10 @@ def test_function_words_are_looked_for_when_there_is_nothing_else() -> None:
     ],
 )
 def test_the_words_that_matched_are_those_of_the_text(query: str, text: str, found: tuple[str, ...]) -> None:
-    assert matching_words(query, text) == found
+    assert words.matching(query, text) == found
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_any_texts_can_be_compared(query: str, text: str) -> None:
-    assert all(word in text for word in matching_words(query, text))
+    assert all(word in text for word in words.matching(query, text))
     assert len(words.wanted(query)) <= words.MAX_WORDS
