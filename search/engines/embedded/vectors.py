@@ -152,7 +152,7 @@ class Segment:
         allowed = self._allowed(inside)
         if self._lists is None or _MOST * limit > allowed.count:
             best, scores = self._rows.best_of_all(query, allowed.bits, allowed.count, limit)
-            return best, scores, Plan("scan", allowed.count, len(self))
+            return best, scores, Plan("scan", allowed.count, allowed.count)
         found = self._lists.best(self._rows, query, allowed, limit)
         return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
 
