@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from search import schema
+from search.columns import Facts
 from search.errors import BadSettings
+from search.ragged import CHUNK
 from search.types import (
     Asset,
     Grant,
@@ -165,6 +167,22 @@ class Catalog:
                 return
             yield from part
             last = part[-1].ordinal
+
+    def facts(self, ordinals: Iterable[int] | None = None) -> Iterator[Facts]:
+        """What bears on scopes and counts of those assets among the ordinals (None: of all) that have not vanished, in
+        ascending parts of at most as many as share a chunk."""
+        table = schema.assets
+        with self._engine.connect() as connection:
+            if ordinals is None:
+                last = connection.scalar(sa.select(sa.func.max(table.c.ordinal))) or 0
+                own = _read_own_grants(connection, sa.true())
+                for start in range(0, last + 1, CHUNK):
+                    yield _read_facts(connection, table.c.ordinal.between(start, start + CHUNK - 1), own)
+            else:
+                wanted = sorted(ordinals)
+                for start in range(0, len(wanted), _PART):
+                    here = table.c.ordinal.in_(wanted[start : start + _PART])
+                    yield _read_facts(connection, here, _read_own_grants(connection, here))
 
     def collection_grants(self) -> dict[str, tuple[Grant, ...]]:
         with self._engine.connect() as connection:
@@ -549,6 +567,43 @@ def _read_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> di
     return {resource: tuple(sorted(grants)) for resource, grants in by_resource.items()}
 
 
+#: The columns that `Facts` are read from.
+_FACTS: Final = [
+    {**dict(schema.rights.c), **dict(schema.assets.c)}[name]
+    for name in (*Facts.__struct_fields__, "id")
+    if name != "grants"
+]
+_LISTS: Final = frozenset(column.name for column in _FACTS if isinstance(column.type, sa.JSON))
+
+
+def _read_facts(
+    connection: sa.Connection, where: sa.ColumnElement[bool], own: Mapping[str, tuple[Grant, ...]]
+) -> Facts:
+    """Field by field, lists decoded together or once: to make an `Asset` of each row takes twenty times as long.
+
+    `own`: the grants on assets by their id.
+    """
+    table = schema.assets
+    plain = [sa.type_coerce(column, sa.Text) if column.name in _LISTS else column for column in _FACTS]
+    query = sa.select(*plain).join_from(table, schema.rights).where(where, table.c.vanished.is_(None))
+    rows = connection.execute(query.order_by(table.c.ordinal)).all()
+    held = zip(*rows, strict=True) if rows else [()] * len(_FACTS)
+    fields: dict[str, Any] = dict(zip((column.name for column in _FACTS), held, strict=True))
+    for name in _LISTS - {"keywords"}:
+        lists = {text: msgspec.json.decode(text, type=tuple[str, ...]) for text in set(fields[name])}
+        fields[name] = [lists[text] for text in fields[name]]
+    fields["keywords"] = msgspec.json.decode(f"[{','.join(fields['keywords'])}]", type=list[frozenset[str]])
+    fields["grants"] = [own.get(name, ()) for name in fields.pop("id")]
+    return Facts(**fields)
+
+
+def _read_own_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> dict[str, tuple[Grant, ...]]:
+    """The grants on assets themselves, by the asset's id."""
+    ids = sa.select(schema.assets.c.id).where(where)
+    own = schema.grants.c.resource_kind == ResourceKind.asset.value
+    return _read_grants(connection, own & schema.grants.c.resource.in_(ids))
+
+
 def _read_assets(
     connection: sa.Connection,
     where: sa.ColumnElement[bool],
@@ -563,10 +618,7 @@ def _read_assets(
     rows = connection.execute(query).mappings().all()
     if not rows:
         return
-    ids = sa.select(table.c.id).where(table.c.ordinal.in_(chosen))
-    of_assets = _read_grants(
-        connection, (schema.grants.c.resource_kind == ResourceKind.asset.value) & schema.grants.c.resource.in_(ids)
-    )
+    of_assets = _read_own_grants(connection, table.c.ordinal.in_(chosen))
     of_collections = _read_grants(connection, schema.grants.c.resource_kind == ResourceKind.collection.value)
     for row in rows:
         grants = (*of_assets.get(row["id"], ()), *of_collections.get(row["collection"], ()))

@@ -4,13 +4,12 @@ A request becomes a `Scope` by way of `search.policy`; the legs rank within that
 and each hit is read back from the catalog and judged once more, so that a stale index can disclose nothing.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, overload
 
 import msgspec
 import numpy as np
@@ -71,22 +70,11 @@ class Suggestion(msgspec.Struct, frozen=True):
     kind: str
 
 
-class _State:
-    """The columns at one journal number, and the words to complete from."""
+class _State(msgspec.Struct, frozen=True):
+    """The columns at one journal number."""
 
-    def __init__(self, head: int, columns: Columns) -> None:
-        self.head = head
-        self.columns = columns
-
-    @cached_property
-    def words(self) -> list[tuple[str, str, str]]:
-        """(beginning folded, kind, whole) for each word of each keyword and title, sorted."""
-        return sorted(
-            (" ".join(whole.casefold().split()[start:]), kind, whole)
-            for kind in ("keyword", "title")
-            for whole in map(str, self.columns.values(kind))
-            for start in range(len(whole.split()))
-        )
+    head: int
+    columns: Columns
 
 
 _Evidence = dict[int, dict[Leg, float]]
@@ -195,7 +183,8 @@ class Searcher:
                 found = found.narrowed(found.assets - self._engine.containing(found, phrase))
         if not (query.text or images or query.similar_to):
             found = self._without(found, query.unlike, read, trace)
-        filtered = found.narrowed(_matching(columns, query.filters, found))
+        picked = _picked(columns, query.filters, found)
+        filtered = _matching(found, picked)
         drawn = filtered
         if query.usage and not query.include_not_cleared:
             drawn = filtered.narrowed(filtered.cleared)
@@ -203,7 +192,7 @@ class Searcher:
         with trace.stage("read-back"):
             hits, offset = self._page(principal, query, order, by_leg)
         with trace.stage("facets"):
-            facets = _facets(columns, query, found)
+            facets = _facets(columns, query, found, picked)
             not_cleared = _not_cleared(filtered) if query.usage else NotClearedCount()
         return Page(
             hits=hits,
@@ -224,17 +213,18 @@ class Searcher:
     def suggest(self, principal: Principal, text: str, limit: int = 8) -> list[Suggestion]:
         """Keywords and titles of what the person may find, in which a word begins with `text`."""
         columns, scope = self._scope(principal, None)
-        begun = " ".join(text.casefold().split())
-        words = self._state.words
-        found: dict[str, tuple[int, Suggestion]] = {}
-        for position in range(bisect_left(words, (begun,)), len(words) if begun else 0):
-            beginning, kind, whole = words[position]
-            if not beginning.startswith(begun):
-                break
-            if whole.casefold() not in found and (count := len(columns.of(kind, whole) & scope.assets)):
-                found[whole.casefold()] = (count, Suggestion(whole, kind))
-        best = sorted(found.values(), key=lambda one: (one[1].kind != "keyword", -one[0], one[1].text))
-        return [suggestion for _, suggestion in best[:limit]]
+        if not text.split():
+            return []
+        found = {
+            keyword.casefold(): Suggestion(keyword, "keyword") for keyword in _keywords(columns, text, scope, limit)
+        }
+        titles = columns.titles_beginning(text, scope.assets)
+        while len(found) < limit and (part := list(islice(titles, limit - len(found)))):
+            assets = self._catalog.assets(part)
+            for asset in (assets[ordinal] for ordinal in part if ordinal in assets):
+                if policy.verdict(asset, principal, None, self._clock(), self._settings).findable:
+                    found.setdefault(asset.title.casefold(), Suggestion(asset.title, "title"))
+        return list(found.values())
 
     # ---- one asset
 
@@ -296,13 +286,14 @@ class Searcher:
             if state.head == 0:
                 head = self._catalog.head()
                 grants = self._catalog.collection_grants()
-                self._state = _State(head, Columns().updated(put=self._catalog.every_asset(), collection_grants=grants))
+                columns = state.columns.updated(facts=self._catalog.facts(), collection_grants=grants)
+                self._state = _State(head, columns)
                 return self._state
             changes = self._catalog.changes_since(state.head)
-            now = self._catalog.assets(changes.assets)
+            facts = list(self._catalog.facts(changes.assets))
             columns = state.columns.updated(
-                put=now.values(),
-                removed=changes.assets - now.keys(),
+                facts=facts,
+                removed=changes.assets.difference(*(part.ordinal for part in facts)),
                 collection_grants=self._catalog.collection_grants() if changes.grants else None,
             )
             self._state = _State(changes.head, columns)
@@ -330,8 +321,7 @@ class Searcher:
         shown = list(self._alike(principal, examples, images, scope, depth, trace))
         wants = [*said, *shown]
         if not wants:
-            newest = sorted(scope.assets, reverse=True)
-            return [Ranked(asset, 1.0, {}) for asset in newest], {}
+            return _Newest(scope.assets), {}
         unlike = [self._text_want(text, read[text], scope, depth, trace) for text in query.unlike]
         with trace.stage("fusion"):
             of_text = query.text_weight if said and shown else float(bool(said))
@@ -486,9 +476,42 @@ def _summary(rows: NDArray[np.float32]) -> Vector:
     return middle
 
 
-def _matching(columns: Columns, filters: Filters, scope: policy.Scope, skip: str = "") -> BitMap:
-    """The assets of the scope that the picked facets let through, `skip` not counted."""
-    picked: dict[str, Sequence[object]] = {
+def _keywords(columns: Columns, begun: str, scope: policy.Scope, most: int) -> list[str]:
+    """Keywords in which a word begins so, the most frequent in the scope first, of several spellings by case one."""
+    asked = most
+    while True:
+        listed = columns.keywords_beginning(begun, scope.assets, asked)
+        distinct: dict[str, str] = {}
+        for keyword, _ in listed:
+            distinct.setdefault(keyword.casefold(), keyword)
+        if len(distinct) >= most or len(listed) < asked:
+            return list(distinct.values())[:most]
+        asked *= 2
+
+
+class _Newest(Sequence[Ranked]):
+    """Assets, the newest first. Only those that are looked at are made: a library may have a million."""
+
+    def __init__(self, assets: BitMap) -> None:
+        self._assets = assets
+
+    def __len__(self) -> int:
+        return len(self._assets)
+
+    @overload
+    def __getitem__(self, place: int) -> Ranked: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Ranked]: ...
+    def __getitem__(self, place: int | slice) -> Ranked | list[Ranked]:
+        if isinstance(place, int):
+            return Ranked(self._assets[-1 - place], 1.0, {})
+        places = range(len(self))[place]
+        return [self[one] for one in places]
+
+
+def _picked(columns: Columns, filters: Filters, scope: policy.Scope) -> dict[str, BitMap]:
+    """Of each facet that is filtered by, and of the days of `created`, the assets that it lets through."""
+    chosen: dict[str, Sequence[object]] = {
         "type": filters.type,
         "collection": filters.collection,
         "keyword": filters.keyword,
@@ -496,30 +519,34 @@ def _matching(columns: Columns, filters: Filters, scope: policy.Scope, skip: str
         "status": filters.status,
         "aiGenerated": () if filters.ai_generated is None else (str(filters.ai_generated).lower(),),
     }
-    matching = scope.assets
-    for column, values in picked.items():
-        if values and column != skip:
-            matching = matching & columns.any_of(column, values)
-    if filters.status and skip != "status":
-        matching = matching & scope.reviewable
+    picked = {facet: columns.any_of(facet, values) for facet, values in chosen.items() if values}
+    if filters.status:
+        picked["status"] &= scope.reviewable
     first, last = created_days(filters)
     if first or last:
-        matching = matching & BitMap.union(BitMap(), *columns.values("created").values())
-        matching = matching - columns.dated("created", before=first, after=last)
-    return matching
+        picked["created"] = columns.having_day("created") - columns.dated("created", before=first, after=last)
+    return picked
 
 
-def _facets(columns: Columns, query: Query, found: policy.Scope) -> dict[str, dict[str, int]]:
+def _matching(scope: policy.Scope, picked: Mapping[str, BitMap], skip: str = "") -> policy.Scope:
+    """The scope less what the picked facets do not let through, `skip` not counted."""
+    for facet, assets in picked.items():
+        if facet != skip:
+            scope = scope.narrowed(assets)
+    return scope
+
+
+def _facets(
+    columns: Columns, query: Query, found: policy.Scope, picked: Mapping[str, BitMap]
+) -> dict[str, dict[str, int]]:
     """How many assets each value of each facet would leave, the other facets as picked."""
     facets = {}
     for facet in FACETS:
-        assets = found.narrowed(_matching(columns, query.filters, found, skip=facet))
+        counted = _matching(found, picked, skip=facet)
         if query.usage and not query.include_not_cleared:
-            assets = assets.narrowed(assets.cleared)
-        counted = assets.reviewable if facet == "status" else assets.assets
-        counts = {str(value): len(there & counted) for value, there in columns.values(facet).items()}
-        most = sorted(((n, value) for value, n in counts.items() if n), key=lambda one: (-one[0], one[1]))
-        facets[facet] = {value: n for n, value in most[:FACET_VALUES]}
+            counted = counted.narrowed(counted.cleared)
+        assets = counted.reviewable if facet == "status" else counted.assets
+        facets[facet] = dict(columns.most_frequent(facet, assets, FACET_VALUES))
     if not facets["status"]:
         del facets["status"]
     return facets
