@@ -536,7 +536,11 @@ def _read_assets(
     of_assets = _read_grants(
         connection, (schema.grants.c.resource_kind == ResourceKind.asset.value) & schema.grants.c.resource.in_(ids)
     )
-    of_collections = _read_grants(connection, schema.grants.c.resource_kind == ResourceKind.collection.value)
+    of_collections = _read_grants(
+        connection,
+        (schema.grants.c.resource_kind == ResourceKind.collection.value)
+        & schema.grants.c.resource.in_({row["collection"] for row in rows}),
+    )
     for row in rows:
         grants = (*of_assets.get(row["id"], ()), *of_collections.get(row["collection"], ()))
         yield _asset(row, grants)
