@@ -619,7 +619,11 @@ def _read_assets(
     if not rows:
         return
     of_assets = _read_own_grants(connection, table.c.ordinal.in_(chosen))
-    of_collections = _read_grants(connection, schema.grants.c.resource_kind == ResourceKind.collection.value)
+    of_collections = _read_grants(
+        connection,
+        (schema.grants.c.resource_kind == ResourceKind.collection.value)
+        & schema.grants.c.resource.in_({row["collection"] for row in rows}),
+    )
     for row in rows:
         grants = (*of_assets.get(row["id"], ()), *of_collections.get(row["collection"], ()))
         yield _asset(row, grants)

@@ -23,6 +23,7 @@ and half described libraries. A noisy-or of the legs' chances was worse: it cann
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -44,6 +45,11 @@ STRONG: Final = 0.8
 
 _ODDS: Final = STRONG / (1 - STRONG)
 
+_PLACE: Final = attrgetter("relevance", "asset")
+
+# Looked up once: before Python 3.12 to name a member of an enum is a call, and here it would be thousands.
+_VISUAL, _PASSAGE, _KEYWORD = Leg
+
 #: Evidence beyond this is certainty; it keeps the exponential in range.
 _CERTAIN: Final = 30.0
 
@@ -62,9 +68,7 @@ class Ranked(msgspec.Struct, frozen=True):
 
 def fuse(evidence: Mapping[int, Mapping[Leg, float]]) -> list[Ranked]:
     """Order assets by relevance, best first, equal ones newest first. `evidence`: asset to leg to what it says."""
-    weighed = {
-        asset: {leg: _weighed(leg, value, said) for leg, value in said.items()} for asset, said in evidence.items()
-    }
+    weighed = {asset: _weighed(said) for asset, said in evidence.items()}
     return _in_order(Ranked(asset, _relevance(said), said) for asset, said in weighed.items())
 
 
@@ -75,10 +79,10 @@ def doubted(said: Mapping[Leg, float], strangeness: float) -> dict[Leg, float]:
     of its words the asset has, the likelier the vector legs do not know what they speak against, and the less it counts
     (a contaminated likelihood: Tukey 1960). What speaks for an asset stays.
     """
-    doubt = (strangeness * max(0.0, min(said.get(Leg.keyword, 0.0), 1.0))) ** 2
+    doubt = (strangeness * max(0.0, min(said.get(_KEYWORD, 0.0), 1.0))) ** 2
     return {
         leg: math.log(doubt + (1 - doubt) * math.exp(max(value, -_CERTAIN)))
-        if doubt and value < 0 and leg is not Leg.keyword
+        if doubt and value < 0 and leg is not _KEYWORD
         else value
         for leg, value in said.items()
     }
@@ -89,6 +93,8 @@ def mean(orders: Sequence[Sequence[Ranked]], weights: Sequence[float] | None = N
 
     `weights` sum to 1; without them all count alike.
     """
+    if len(orders) == 1:
+        return list(orders[0])
     weights = weights or [1 / len(orders)] * len(orders)
     sums: dict[int, float] = {}
     evidence: dict[int, Mapping[Leg, float]] = {}
@@ -111,7 +117,7 @@ def less(order: Sequence[Ranked], unwanted: Sequence[Ranked]) -> list[Ranked]:
 
 
 def _in_order(ranked: Iterable[Ranked]) -> list[Ranked]:
-    return sorted(ranked, key=lambda one: (-one.relevance, -one.asset))
+    return sorted(ranked, key=_PLACE, reverse=True)
 
 
 def _relevance(said: Mapping[Leg, float]) -> float:
@@ -119,7 +125,8 @@ def _relevance(said: Mapping[Leg, float]) -> float:
     return 1.0 / (1.0 + math.exp(-max(-_CERTAIN, min(_CERTAIN, total))))
 
 
-def _weighed(leg: Leg, value: float, said: Mapping[Leg, float]) -> float:
-    if leg is Leg.visual and Leg.passage in said:
-        return WEIGHT_BESIDE_WORDS * max(value, -_AGAINST)
-    return WEIGHT[leg] * value
+def _weighed(said: Mapping[Leg, float]) -> dict[Leg, float]:
+    weighed = {leg: WEIGHT[leg] * value for leg, value in said.items()}
+    if _VISUAL in said and _PASSAGE in said:
+        weighed[_VISUAL] = WEIGHT_BESIDE_WORDS * max(said[_VISUAL], -_AGAINST)
+    return weighed

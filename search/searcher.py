@@ -78,14 +78,6 @@ class _State(msgspec.Struct, frozen=True):
 
 
 _Evidence = dict[int, dict[Leg, float]]
-_ByLeg = Mapping[int, Mapping[Leg, "_Found"]]
-
-
-class _Found(msgspec.Struct, frozen=True):
-    """An asset's match by one leg, and how a vector leg came to look at it."""
-
-    match: Match
-    plan: Plan | None
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -102,24 +94,25 @@ class _Want:
     def __init__(self, scope: policy.Scope, depth: int, readings: Sequence[_Reading], strangeness: float = 0.0) -> None:
         """The `depth` best of each leg; of what one leg found, the others are asked as well."""
         self.evidence: _Evidence = {}
-        self.found: dict[int, dict[Leg, _Found]] = {}
-        best = [self._add(reading, scope, depth) for reading in readings]
-        if len(readings) > 1 and any(number >= depth for number in best):
-            either = scope.narrowed(BitMap(self.found))
-            for reading in readings:
-                self._add(reading, either, len(either))
+        self.matches: dict[int, dict[Leg, Match]] = {}
+        best = found = [(reading, *reading.find(scope, depth)) for reading in readings]
+        if len(readings) > 1 and any(len(matches) >= depth for _, matches, _ in best):
+            either = scope.narrowed(BitMap(match.asset for _, matches, _ in best for match in matches))
+            found = [(reading, *reading.find(either, len(either))) for reading in readings]
+        self._searches = [*best, *found]
+        for reading, matches, _ in found:
+            for match in matches:
+                self.evidence.setdefault(match.asset, {})[reading.leg] = reading.evidence(match.score)
+                self.matches.setdefault(match.asset, {})[reading.leg] = match
         if strangeness:
             self.evidence = {asset: doubted(said, strangeness) for asset, said in self.evidence.items()}
 
-    def _add(self, reading: _Reading, scope: policy.Scope, depth: int) -> int:
-        """Take in what a leg finds; how much that was. An asset that it found before keeps the plan it was found by."""
-        matches, plan = reading.find(scope, depth)
-        for match in matches:
-            by_leg = self.found.setdefault(match.asset, {})
-            before = by_leg.get(reading.leg)
-            by_leg[reading.leg] = _Found(match, before.plan if before else plan)
-            self.evidence.setdefault(match.asset, {})[reading.leg] = reading.evidence(match.score)
-        return len(matches)
+    def plan(self, asset: int, leg: Leg) -> Plan | None:
+        """How a vector leg came to look at the asset: in its own search, or asked about what another leg had found."""
+        for reading, matches, plan in self._searches:
+            if reading.leg is leg and any(match.asset == asset for match in matches):
+                return plan
+        return None
 
 
 class Searcher:
@@ -188,9 +181,9 @@ class Searcher:
         drawn = filtered
         if query.usage and not query.include_not_cleared:
             drawn = filtered.narrowed(filtered.cleared)
-        order, by_leg = self._rank(principal, query, drawn, images, read, trace)
+        order, wants = self._rank(principal, query, drawn, images, read, trace)
         with trace.stage("read-back"):
-            hits, offset = self._page(principal, query, order, by_leg)
+            hits, offset = self._page(principal, query, order, wants)
         with trace.stage("facets"):
             facets = _facets(columns, query, found, picked)
             not_cleared = _not_cleared(filtered) if query.usage else NotClearedCount()
@@ -206,9 +199,9 @@ class Searcher:
         """What each leg says of every asset that the person may find and that it has anything to say of."""
         _, scope = self._scope(principal, None)
         want = self._text_want(text, self._models.read(text), scope, len(scope), Trace())
-        for asset, by_leg in want.found.items():
-            for leg, found in by_leg.items():
-                yield leg, found.match, want.evidence[asset][leg]
+        for asset, by_leg in want.matches.items():
+            for leg, match in by_leg.items():
+                yield leg, match, want.evidence[asset][leg]
 
     def suggest(self, principal: Principal, text: str, limit: int = 8) -> list[Suggestion]:
         """Keywords and titles of what the person may find, in which a word begins with `text`."""
@@ -312,8 +305,8 @@ class Searcher:
         images: Sequence[Image.Image],
         read: Mapping[str, Pair],
         trace: Trace,
-    ) -> tuple[Sequence[Ranked], _ByLeg]:
-        """The order of the assets drawn on, as deep as is served, and which match each leg found them by."""
+    ) -> tuple[Sequence[Ranked], Sequence[_Want]]:
+        """The order of the assets drawn on, as deep as is served, and what was looked for."""
         depth = min(max(DEPTH, 2 * (query.offset + query.limit)), MAX_DEPTH)
         examples = [self._judged(principal, name, None).asset for name in query.similar_to]
         scope = scope.narrowed(scope.assets - BitMap(asset.ordinal for asset in examples))
@@ -321,7 +314,7 @@ class Searcher:
         shown = list(self._alike(principal, examples, images, scope, depth, trace))
         wants = [*said, *shown]
         if not wants:
-            return _Newest(scope.assets), {}
+            return _Newest(scope.assets), []
         unlike = [self._text_want(text, read[text], scope, depth, trace) for text in query.unlike]
         with trace.stage("fusion"):
             of_text = query.text_weight if said and shown else float(bool(said))
@@ -329,11 +322,7 @@ class Searcher:
             order = mean([fuse(want.evidence) for want in wants], weights)
             for unwanted in unlike:
                 order = less(order, fuse(unwanted.evidence))
-            by_leg: dict[int, dict[Leg, _Found]] = {}
-            for want in wants:
-                for asset, found in want.found.items():
-                    by_leg[asset] = {**found, **by_leg.get(asset, {})}
-        return order, by_leg
+        return order, wants
 
     def _without(
         self, scope: policy.Scope, unlike: Sequence[str], read: Mapping[str, Pair], trace: Trace
@@ -414,7 +403,7 @@ class Searcher:
         principal: Principal,
         query: Query,
         order: Sequence[Ranked],
-        by_leg: _ByLeg,
+        wants: Sequence[_Want],
     ) -> tuple[tuple[Hit, ...], int]:
         """The hits from `query.offset` on, each judged again by the catalog's word, and where the next page begins."""
         hits: list[Hit] = []
@@ -424,8 +413,8 @@ class Searcher:
             part = order[offset : offset + query.limit - len(hits)]
             offset += len(part)
             assets = self._catalog.assets(one.asset for one in part)
-            found = {one.asset: by_leg.get(one.asset, {}) for one in part}
-            segments = self._catalog.segments(one.match.segment for legs in found.values() for one in legs.values())
+            matches = {one.asset: _matches(wants, one.asset) for one in part}
+            segments = self._catalog.segments(m.segment for by_leg in matches.values() for m in by_leg.values())
             for one in part:
                 asset = assets.get(one.asset)
                 if asset is None:
@@ -433,30 +422,23 @@ class Searcher:
                 judged = policy.verdict(asset, principal, query.usage, self._clock(), self._settings)
                 hidden = query.usage and not query.include_not_cleared and not judged.cleared
                 if judged.findable and not hidden:
-                    why = tuple(self._why(query, asset, one, found[one.asset], segments, planned=planned))
+                    why = tuple(self._why(query, asset, one, matches[one.asset], segments))
+                    if planned:
+                        why = tuple(_planned(each, asset.ordinal, wants) for each in why)
                     hits.append(Hit(asset, judged.reviewable, round(one.relevance, 4), one.weak, judged.clearance, why))
         return tuple(hits), offset
 
     def _why(
-        self,
-        query: Query,
-        asset: Asset,
-        ranked: Ranked,
-        found: Mapping[Leg, _Found],
-        segments: Mapping[int, Segment],
-        *,
-        planned: bool,
+        self, query: Query, asset: Asset, ranked: Ranked, found: Mapping[Leg, Match], segments: Mapping[int, Segment]
     ) -> Iterator[Why]:
-        """What speaks for it, the strongest first; evidence against is no reason. `planned`: say how it was found."""
+        """What speaks for it, the strongest first; evidence against is no reason."""
         for leg, said in sorted(ranked.evidence.items(), key=lambda said: -said[1]):
             if leg not in found or said <= 0:
                 continue
-            segment = segments.get(found[leg].match.segment)
+            segment = segments.get(found[leg].segment)
             why = Why(leg)
             if segment:
                 why = Why(leg, shown_text(segment), segment.start, segment.end, segment.page)
-            if planned:
-                why = msgspec.structs.replace(why, plan=found[leg].plan)
             if leg is Leg.keyword:
                 terms = self._engine.matching_words(query.text, why.text or metadata_document(asset).words)
                 why = msgspec.structs.replace(why, text=_quoted(why.text, asset, terms), terms=terms)
@@ -467,6 +449,20 @@ def _quoted(passage: str, asset: Asset, terms: Sequence[str]) -> str:
     """The words that were found as they stand: in the passage, or where the metadata say one of them first."""
     said = (asset.title, asset.description, asset.alt_text, ", ".join(asset.keywords), asset.creator)
     return excerpt(passage or next((text for text in said if holds(text, terms)), asset.title), terms)
+
+
+def _matches(wants: Sequence[_Want], asset: int) -> dict[Leg, Match]:
+    """What each leg found the asset by, for the first thing wanted that it found it for."""
+    found: dict[Leg, Match] = {}
+    for want in reversed(wants):
+        found |= want.matches.get(asset, {})
+    return found
+
+
+def _planned(why: Why, asset: int, wants: Sequence[_Want]) -> Why:
+    """The same, and how the leg came to look at the asset."""
+    plans = (want.plan(asset, why.leg) for want in wants)
+    return msgspec.structs.replace(why, plan=next(filter(None, plans), None))
 
 
 def _summary(rows: NDArray[np.float32]) -> Vector:
