@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.bitmaps import as_array, as_bitmap
-from search.counting import Count, Counted, best
+from search.counting import Count, Counted, Held, assets_of, best, places_of
 from search.days import Days
 from search.texts import Texts, folded
 from search.types import AI_SOURCE_TYPES, Asset, Grant, Release, ResourceKind, orientation
@@ -109,17 +109,16 @@ def _several(facts: Facts) -> Iterator[tuple[str, Sequence[tuple[object, ...]]]]
 _Bitmaps = dict[object, BitMap]
 
 
-def _uncounted(facts: Facts, assets: NDArray[np.int64]) -> dict[str, _Bitmaps]:
-    """The bitmaps that some facts make, but for those that are counted."""
-    made: dict[str, _Bitmaps] = {}
+def _bitmaps(facts: Facts, assets: NDArray[np.int64]) -> Iterator[tuple[str, _Bitmaps]]:
+    """The columns that are not counted, each with the bitmaps that some facts make."""
     for column, values in _single(facts):
-        made[column] = {v: as_bitmap(assets[places]) for v, places in _places(values) if v is not None}
+        yield column, {value: as_bitmap(assets[places]) for value, places in _places(values) if value is not None}
     for column, lists in _several(facts):
-        made[column] = {}
+        made: _Bitmaps = {}
         for listed, places in _places(lists):
             for value in listed:
-                _join(made[column], value, as_bitmap(assets[places]))
-    return made
+                _join(made, value, as_bitmap(assets[places]))
+        yield column, made
 
 
 def _join(bitmaps: _Bitmaps, value: object, assets: BitMap) -> None:
@@ -131,13 +130,7 @@ def _places(values: Sequence[T]) -> Iterator[tuple[T, NDArray[np.int64]]]:
     distinct = list(dict.fromkeys(values))
     numbers = {value: number for number, value in enumerate(distinct)}
     each = np.fromiter(map(numbers.__getitem__, values), np.int32, len(values))
-    return ((distinct[number], places) for number, places in _places_of_numbers(each))
-
-
-def _places_of_numbers(numbers: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    order = np.argsort(numbers, kind="stable")
-    distinct, starts = np.unique(numbers[order], return_index=True)
-    yield from zip(distinct.tolist(), np.split(order, starts[1:]), strict=False)
+    return ((distinct[number], places) for number, places in places_of(each))
 
 
 class Columns:
@@ -170,49 +163,58 @@ class Columns:
         new._keywords = self._keywords
         new._titles = self._titles
         new.collection_grants = self.collection_grants
-        new._replace(BitMap(removed), Facts.of(()))
+        touched = BitMap(removed)
+        learned: dict[str, list[Held]] = {column: [] for column in _COUNTED}
+        new._replace(touched, Facts.of(()), learned)
         for part in chain([Facts.of(put)], facts):
-            new._replace(BitMap(part.ordinal), part)
+            there = BitMap(part.ordinal)
+            new._replace(there, part, learned)
+            touched |= there
+        new._lay(self, touched, learned)
         if collection_grants is not None:
             new._grant(dict(collection_grants))
         return new
 
-    def _replace(self, touched: BitMap, facts: Facts) -> None:
+    def _replace(self, touched: BitMap, facts: Facts, learned: Mapping[str, list[Held]]) -> None:
         """Forget what is known of the touched assets, and learn the facts, which are of some of them, ascending."""
         if not touched:
             return
         assets = np.asarray(facts.ordinal, np.int64)
-        added = _uncounted(facts, assets)
-        inside = self._recount("collection", touched, assets, [(collection,) for collection in facts.collection])
-        added["collection_grant"] = {}
-        for collection, there in inside.items():
-            for key in _keys(self.collection_grants.get(str(collection), ())):
-                _join(added["collection_grant"], key, there)
-        for column, bitmaps in added.items():
+        for column, bitmaps in _bitmaps(facts, assets):
             before = self._columns.get(column, {})
             self._columns[column] = _laid(before, before, touched, bitmaps)
         for column, days in self._days.items():
             numbers = np.array([day.toordinal() if day else 0 for day in getattr(facts, column)], np.int64)
             self._days[column] = days.replaced(touched, assets[numbers > 0], numbers[numbers > 0])
         self._titles = self._titles.replaced(touched, assets, facts.title)
-        self._recount("keyword", touched, assets, list(map(frozenset, facts.keywords)))
-        words, known = self._counted["keyword"].values.names, len(self._keywords)
-        new = BitMap(range(known, len(words)))
-        self._keywords = self._keywords.replaced(new, as_array(new), words[known:])
+        keywords = [tuple(frozenset(one)) for one in facts.keywords]
+        for column, lists in (("collection", [(one,) for one in facts.collection]), ("keyword", keywords)):
+            learned[column].append(self._counted[column].values.held(assets, lists))
+            self._counted[column] = self._counted[column].replaced(touched, learned[column][-1])
 
-    def _recount(
-        self, column: str, touched: BitMap, assets: NDArray[np.int64], lists: Sequence[Collection[str]]
-    ) -> _Bitmaps:
-        """The same for a column that is counted; the bitmaps of what was learned."""
-        counted, before = self._counted[column], self._columns.get(column, {})
-        lengths = np.fromiter(map(len, lists), np.int32, len(lists))
-        held = counted.values.numbers([value for values in lists for value in values])
-        owners = np.repeat(assets, lengths)
-        names = counted.values.names
-        added: _Bitmaps = {names[number]: as_bitmap(owners[places]) for number, places in _places_of_numbers(held)}
-        self._columns[column] = _laid(before, counted.held_by(touched), touched, added)
-        self._counted[column] = counted.replaced(touched, assets, lengths, held)
-        return added
+    def _lay(self, before: "Columns", touched: BitMap, learned: Mapping[str, Sequence[Held]]) -> None:
+        """Bring the bitmaps of the counted columns up to date, all parts at once: most values are in many of them."""
+        if not touched:
+            return
+        for column, counted in self._counted.items():
+            names = counted.values.names
+            new: _Bitmaps = {names[number]: assets for number, assets in assets_of(learned[column])}
+            held = before._counted[column].held_by(touched)
+            self._columns[column] = _laid(before._columns.get(column, {}), held, touched, new)
+            if column == "collection":
+                self._inherit(before, touched, new)
+        words, written = self._counted["keyword"].values.names, len(self._keywords)
+        unwritten = BitMap(range(written, len(words)))
+        self._keywords = self._keywords.replaced(unwritten, as_array(unwritten), words[written:])
+
+    def _inherit(self, before: "Columns", touched: BitMap, collections: _Bitmaps) -> None:
+        """Bring up to date which assets a grant reaches by their collection."""
+        granted: _Bitmaps = {}
+        for collection, assets in collections.items():
+            for key in _keys(self.collection_grants.get(str(collection), ())):
+                _join(granted, key, assets)
+        known = before._columns.get("collection_grant", {})
+        self._columns["collection_grant"] = _laid(known, known, touched, granted)
 
     def _grant(self, grants: Mapping[str, tuple[Grant, ...]]) -> None:
         """Have collections these grants and no others."""

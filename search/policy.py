@@ -256,9 +256,14 @@ def scope(
     findable = _all_granted(columns, principal, Action.find)
     if principal.groups.isdisjoint(settings.sensitive_groups):
         findable = findable - columns.of("sensitive", True)
-    hidden = BitMap.union(BitMap(), *(rule.of_all(columns, today) for rule in RULES if rule.reason in HIDING))
-    findable = findable - (hidden - reviewable)
     by_reason = {rule.reason: rule.of_all(columns, case) for rule in RULES}
+    hiding = (
+        by_reason[rule.reason] if case == today else rule.of_all(columns, today)
+        for rule in RULES
+        if rule.reason in HIDING
+    )
+    hidden = BitMap.union(BitMap(), *hiding)
+    findable = findable - (hidden - reviewable)
     by_reason[Reason.use_not_granted] = columns.all - _all_granted(columns, principal, Action.use)
     cleared = findable - BitMap.union(BitMap(), *by_reason.values())
     return Scope(_MAKER, findable, cleared, reviewable, by_reason)

@@ -34,11 +34,11 @@ class Texts:
         return self._size
 
     def replaced(self, touched: BitMap, numbers: NDArray[np.int64], texts: Sequence[str]) -> "Texts":
-        """A copy in which these numbers, ascending, have these texts (an empty one is none), and what else was
-        `touched` has none."""
-        encoded = [f"{text}{_END}".encode() if text else b"" for text in map(folded, texts)]
-        lengths = np.fromiter(map(len, encoded), np.int32, len(encoded))
-        rows = self._rows.replaced(touched, numbers, lengths, np.frombuffer(b"".join(encoded), np.uint8))
+        """A copy in which these numbers, ascending, have these texts, and what else was `touched` has none."""
+        written = "".join(f"{folded(text)}{_END}" for text in texts).encode()
+        letters = np.frombuffer(written, np.uint8)
+        ends = np.flatnonzero(letters == ord(_END)) + 1
+        rows = self._rows.replaced(touched, numbers, np.diff(ends, prepend=0).astype(np.int32), letters)
         return Texts(rows, max(self._size, touched.max() + 1) if touched else self._size)
 
     def numbers(self, begun: str) -> NDArray[np.int64]:
