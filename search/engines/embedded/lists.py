@@ -56,7 +56,7 @@ _ADDED: Final = 1 << 16
 _DEVIATIONS: Final = np.linspace(0, 10, 201)
 
 #: The share of an answer that may be missed by expectation.
-_TOLERANCE: Final = 0.005
+_TOLERANCE: Final = 0.002
 
 #: Allowed rows that a first glance takes in, and rows whose code is so good that they are scored.
 _FIRST: Final = 1000
