@@ -13,7 +13,7 @@ from benchmarks.vectors import CASES, DIMENSION, Kind, Made
 
 ROWS = 2_000
 QUERIES = 4
-HERE = ("Loupe", "FAISS HNSW", "FAISS IVF")
+HERE = ("Loupe", "FAISS IVF")
 
 
 @pytest.fixture(scope="module")
