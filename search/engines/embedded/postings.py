@@ -28,6 +28,9 @@ from search.errors import InvalidInput
 #: Places in a block. More would leave more of them empty, fewer need more blocks.
 BLOCK: Final = 4
 
+#: About as many words of text are sorted at once.
+_AT_ONCE: Final = 1 << 22
+
 Numbers = NDArray[np.uint32]
 
 _FILES: Final = ("text", "entries", "places", "places_from", "postings", "postings_from", "assets", "segments")
@@ -119,25 +122,37 @@ class Builder:
 
 
 def _inverted(text: Numbers, entries: Numbers, words: int) -> dict[str, NDArray[Any]]:
-    """Each word's places and postings, one word after the other, and where those of each begin (uint64 [words + 2])."""
-    places = np.flatnonzero(text)
-    packed = text[places].astype(np.uint64) << np.uint64(32) | places.astype(np.uint64)
-    packed.sort()
-    places, numbers = packed.astype(np.uint32), (packed >> np.uint64(32)).astype(np.uint32)
-    there = entries[places // BLOCK]
-    new = np.ones(len(there), np.bool_)
-    new[1:] = (numbers[1:] != numbers[:-1]) | (row_of(there[1:]) != row_of(there[:-1]))
-    first = np.flatnonzero(new)
+    """Each word's places and postings, one word after the other, and where those of each begin (int64 [words + 2]).
+
+    Words are taken some at a time, so that what is sorted at once stays small.
+    """
+    counts = np.zeros(words + 1, np.int64)
+    for start in range(0, len(text), _AT_ONCE):
+        counts += np.bincount(text[start : start + _AT_ONCE], minlength=words + 1)
+    counts[0] = 0
+    places_from = np.concatenate([[0], np.cumsum(counts)])
+    places, postings, documents = [], [], np.zeros(words + 1, np.int64)
+    first = 1
+    while first <= words:
+        end = max(first + 1, int(np.searchsorted(places_from, places_from[first] + _AT_ONCE, "right")) - 1)
+        at = np.flatnonzero((text >= first) & (text < end)).astype(np.uint64)
+        at |= text[at].astype(np.uint64) << np.uint64(32)
+        at.sort()
+        numbers = (at >> np.uint64(32)).astype(np.uint32)
+        places.append(at.astype(np.uint32))
+        there = entries[places[-1] // BLOCK]
+        new = np.ones(len(there), np.bool_)
+        new[1:] = (numbers[1:] != numbers[:-1]) | (row_of(there[1:]) != row_of(there[:-1]))
+        starts = np.flatnonzero(new)
+        postings.append(np.maximum.reduceat(there, starts))
+        documents[first:end] = np.bincount(numbers[starts] - np.uint32(first), minlength=end - first)
+        first = end
     return {
-        "places": places,
-        "places_from": _from(numbers, words),
-        "postings": np.maximum.reduceat(there, first) if len(first) else there,
-        "postings_from": _from(numbers[first], words),
+        "places": np.concatenate([np.zeros(0, np.uint32), *places]),
+        "places_from": places_from,
+        "postings": np.concatenate([np.zeros(0, np.uint32), *postings]),
+        "postings_from": np.concatenate([[0], np.cumsum(documents)]),
     }
-
-
-def _from(numbers: Numbers, words: int) -> NDArray[np.uint64]:
-    return np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=words + 1))]).astype(np.uint64)
 
 
 class Postings:

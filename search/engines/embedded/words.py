@@ -122,6 +122,10 @@ def strangeness(query: str, languages: Languages = ENGLISH) -> float:
     return sum(word.reach > 0 for word in sought) / len(sought) if sought else 0.0
 
 
+#: The words of a text: as they stand in it, in lower case, and their forms.
+_There = Sequence[tuple[str, str, tuple[str, ...]]]
+
+
 def matching(query: str, text: str, languages: Languages = ENGLISH, synonyms: Synonyms = NONE) -> tuple[str, ...]:
     """The words of `text`, as they stand in it, that those of `query` find: each by its forms, else by a synonym, else
     by its spelling."""
@@ -131,9 +135,6 @@ def matching(query: str, text: str, languages: Languages = ENGLISH, synonyms: Sy
         for raw in _first(word, there, languages):
             found.setdefault(raw.casefold(), raw)
     return tuple(found.values())
-
-
-_There = Sequence[tuple[str, str, tuple[str, ...]]]
 
 
 def _first(word: Word, there: _There, languages: Languages) -> list[str]:

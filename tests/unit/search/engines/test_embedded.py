@@ -15,6 +15,7 @@ from search.engines.embedded import EmbeddedEngine, generation
 from search.engines.embedded.keywords import WHOLE, KeywordIndex
 from search.engines.embedded.words import matching, strangeness
 from search.errors import GenerationDamaged, ModelUnavailable
+from search.library import Library
 from search.types import Action, Asset, Language, Licence, MediaType, Principal, Rights, Status
 from tests.conftest import NOW, everyone_may
 
@@ -228,6 +229,17 @@ def test_a_generation_is_read_by_the_languages_it_was_made_for(tmp_path: Path) -
     assert len(other.keywords(scope_of([1, 2, 3]), "espresso", 5)) == 3, "it goes on answering until there is another"
     other.publish(corpus())
     assert (other.languages, other.outdated) == ((Language.german, Language.english), False)
+
+
+def test_a_library_is_indexed_anew_for_other_languages(tmp_path: Path) -> None:
+    library = Library(tmp_path, create=True)
+    engine = library.engine(MODELS)
+    engine.publish(corpus(head=library.catalog.head()))
+    assert not library.stale(engine)
+    library.close()
+    other = Library(tmp_path, languages=(Language.german, Language.english))
+    assert other.stale(other.engine(MODELS))
+    other.close()
 
 
 def test_an_unfinished_generation_is_swept_away(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.engine import Document, Match
+from search.engines.embedded import postings
 from search.engines.embedded.analysis import cut, folded, forms
 from search.engines.embedded.keywords import FORMAT, KeywordIndex
 from search.engines.embedded.synonyms import NONE, Synonyms, parsed
@@ -140,6 +141,16 @@ def test_wide_and_narrow_scopes_agree(tmp_path: Path, share: float) -> None:
     found = index.search(scope_of(allowed), "red boat", 3000)
     assert {match.asset: match.score for match in found} == {n: everything[n] for n in allowed if n in everything}
     assert set(index.containing(scope_of(allowed), "boat")) == {n for n in allowed if n % 3}
+
+
+def test_an_index_is_the_same_however_much_is_sorted_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [Document(n % 50, segment=n, title=f"red {n % 7}", body="boat " * (n % 4)) for n in range(300)]
+    for at_once in (1 << 22, 1, 100):
+        monkeypatch.setattr(postings, "_AT_ONCE", at_once)
+        KeywordIndex.build(documents, tmp_path / str(at_once))
+    for path in (tmp_path / str(1 << 22) / "postings").iterdir():
+        assert path.read_bytes() == (tmp_path / "1" / "postings" / path.name).read_bytes()
+        assert path.read_bytes() == (tmp_path / "100" / "postings" / path.name).read_bytes()
 
 
 def test_an_index_says_its_languages_and_another_format_is_refused(tmp_path: Path) -> None:
