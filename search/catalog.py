@@ -595,7 +595,9 @@ def _read_assets(
     if not rows:
         return
     of_assets = _read_own_grants(connection, table.c.ordinal.in_(chosen))
-    of_collections = _read_grants(connection, schema.grants.c.resource_kind == ResourceKind.collection.value)
+    # Of their collections only: a library may have thousands, each with many grants.
+    inside = schema.grants.c.resource.in_(sa.select(table.c.collection).where(table.c.ordinal.in_(chosen)))
+    of_collections = _read_grants(connection, (schema.grants.c.resource_kind == ResourceKind.collection.value) & inside)
     for row in rows:
         grants = (*of_assets.get(row["id"], ()), *of_collections.get(row["collection"], ()))
         yield _asset(row, grants)

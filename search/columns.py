@@ -36,7 +36,7 @@ T = TypeVar("T")
 _DAYS: Final = ("created", "valid_from", "valid_until")
 
 
-class GrantKey(msgspec.Struct, frozen=True):
+class GrantKey(msgspec.Struct, frozen=True, gc=False):
     """A grant without its resource: what bitmaps of grants are filed under."""
 
     subject: str
@@ -221,7 +221,10 @@ class Columns:
         gone: dict[GrantKey, list[BitMap]] = {}
         come: dict[GrantKey, list[BitMap]] = {}
         for name in grants.keys() | self.collection_grants.keys():
-            before, now = _keys(self.collection_grants.get(name, ())), _keys(grants.get(name, ()))
+            said, says = self.collection_grants.get(name, ()), grants.get(name, ())
+            if said == says:
+                continue
+            before, now = _keys(said), _keys(says)
             for changed, keys in ((gone, before - now), (come, now - before)):
                 for key in keys:
                     changed.setdefault(key, []).append(self.of("collection", name))
