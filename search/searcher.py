@@ -119,6 +119,11 @@ class Searcher:
         self._lock = Lock()
         self._state = _State(0, Columns())
 
+    def refresh(self) -> None:
+        """Take in what the catalog holds now, as each request does; the first time, over a million assets, for
+        seconds."""
+        self._current()
+
     # ---- searching
 
     def search(self, principal: Principal, request: SearchRequest, images: Sequence[Image.Image] = ()) -> Page:
