@@ -104,7 +104,7 @@ class Catalog:
         backend = sa.make_url(url).get_backend_name()
         if backend != "sqlite":
             raise BadSettings(f"The catalog cannot be kept in {backend}.", "Give a sqlite URL.")
-        self._engine = sa.create_engine(url)
+        self._engine = sa.create_engine(url, json_deserializer=msgspec.json.decode)
         sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _begin)
         self._migrate()
@@ -461,8 +461,8 @@ def _clear_set_aside(connection: sa.Connection, paths: Sequence[str]) -> None:
         connection.execute(sa.delete(schema.set_aside).where(here))
 
 
-#: The columns of an asset's row that stand in `Asset` as they are.
-_PLAIN: Final = frozenset(schema.assets.c.keys()) & frozenset(Asset.__struct_fields__) - {"ordinal", "keywords"}
+#: What stands in an asset's row and in `Asset`.
+_ASSET: Final = frozenset(schema.assets.c.keys()) & frozenset(Asset.__struct_fields__)
 
 
 def _put_assets(connection: sa.Connection, intakes: Sequence[Intake], by: str) -> dict[str, int]:
@@ -504,7 +504,7 @@ def _at(connection: sa.Connection, paths: Sequence[str]) -> dict[str, sa.Row[Any
 
 def _row(intake: Intake) -> dict[str, Any]:
     asset = intake.asset
-    return {name: getattr(asset, name) for name in _PLAIN} | {
+    return {name: getattr(asset, name) for name in _ASSET - {"ordinal"}} | {
         "keywords": list(asset.keywords),
         "mtime_ns": intake.mtime_ns,
         "facts_digest": intake.facts_digest,
@@ -626,20 +626,18 @@ def _read_assets(
     if not rows:
         return
     of_assets = _read_own_grants(connection, table.c.ordinal.in_(chosen))
-    of_collections = _read_grants(
-        connection,
-        (schema.grants.c.resource_kind == ResourceKind.collection.value)
-        & schema.grants.c.resource.in_({row["collection"] for row in rows}),
-    )
+    # Of their collections only: a library may have thousands, each with many grants.
+    inside = schema.grants.c.resource.in_(sa.select(table.c.collection).where(table.c.ordinal.in_(chosen)))
+    of_collections = _read_grants(connection, (schema.grants.c.resource_kind == ResourceKind.collection.value) & inside)
     for row in rows:
         grants = (*of_assets.get(row["id"], ()), *of_collections.get(row["collection"], ()))
         yield _asset(row, grants)
 
 
 def _asset(row: sa.RowMapping, grants: tuple[Grant, ...]) -> Asset:
-    rights = {name: row[name] for name in Rights.__struct_fields__}
-    fields = {name: row[name] for name in Asset.__struct_fields__ if name in row}
-    fields |= {"added": row["added"].replace(tzinfo=UTC), "rights": rights}
+    fields: dict[str, Any] = {name: row[name] for name in _ASSET}
+    fields["rights"] = {name: row[name] for name in Rights.__struct_fields__}
+    fields["added"] = row["added"].replace(tzinfo=UTC)
     return msgspec.structs.replace(msgspec.convert(fields, Asset), grants=grants)
 
 

@@ -36,7 +36,7 @@ T = TypeVar("T")
 _DAYS: Final = ("created", "valid_from", "valid_until")
 
 
-class GrantKey(msgspec.Struct, frozen=True):
+class GrantKey(msgspec.Struct, frozen=True, gc=False):
     """A grant without its resource: what bitmaps of grants are filed under."""
 
     subject: str
@@ -89,9 +89,8 @@ def _single(facts: Facts) -> Iterator[tuple[str, Sequence[object]]]:
     yield "status", facts.status
     yield "licence", facts.licence
     yield "aiGenerated", ["true" if source in AI_SOURCE_TYPES else "false" for source in facts.digital_source_type]
-    sides = list(zip(facts.width, facts.height, strict=True))
-    shapes = {side: orientation(*side) or None for side in set(sides)}
-    yield "orientation", [shapes[side] for side in sides]
+    shapes = {sides: orientation(*sides) or None for sides in set(zip(facts.width, facts.height, strict=True))}
+    yield "orientation", [shapes[sides] for sides in zip(facts.width, facts.height, strict=True)]
     yield "sensitive", [sensitive or None for sensitive in facts.sensitive]
     releases = zip(facts.model_release, facts.property_release, strict=True)
     yield "release_blocked", [not BLOCKING_RELEASES.isdisjoint(pair) or None for pair in releases]
@@ -154,8 +153,8 @@ class Columns:
         removed: Iterable[int] = (),
         collection_grants: Mapping[str, tuple[Grant, ...]] | None = None,
     ) -> "Columns":
-        """A copy in which the assets that are `put`, or that `facts` tell of, replace those of the same ordinal, and
-        `removed` ordinals are gone."""
+        """A copy in which the assets that are `put`, or that `facts` tell of, each once, replace those of the same
+        ordinal, and `removed` ordinals are gone."""
         new = Columns()
         new._columns = dict(self._columns)
         new._days = dict(self._days)
@@ -221,7 +220,10 @@ class Columns:
         gone: dict[GrantKey, list[BitMap]] = {}
         come: dict[GrantKey, list[BitMap]] = {}
         for name in grants.keys() | self.collection_grants.keys():
-            before, now = _keys(self.collection_grants.get(name, ())), _keys(grants.get(name, ()))
+            said, says = self.collection_grants.get(name, ()), grants.get(name, ())
+            if said == says:
+                continue
+            before, now = _keys(said), _keys(says)
             for changed, keys in ((gone, before - now), (come, now - before)):
                 for key in keys:
                     changed.setdefault(key, []).append(self.of("collection", name))

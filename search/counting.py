@@ -68,13 +68,15 @@ def assets_of(held: Sequence[Held]) -> Iterator[tuple[int, BitMap]]:
 
 def places_of(numbers: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each distinct number, ascending, with the places at which it stands, ascending."""
-    few = not len(numbers) or int(numbers.max()) < 1 << 16
-    order = np.argsort(numbers.astype(np.uint16) if few else numbers, kind="stable")  # ten times as fast by radix
-    ends = np.cumsum(np.bincount(numbers)).tolist()
+    if not len(numbers):
+        return
+    narrow = numbers.astype(np.uint16) if numbers.max() < 1 << 16 else numbers  # sorted by radix, ten times as fast
+    order = np.argsort(narrow, kind="stable")
+    sizes = np.bincount(numbers)
+    distinct = np.flatnonzero(sizes)
     start = 0
-    for number, end in enumerate(ends):
-        if start < end:
-            yield number, order[start:end]
+    for number, end in zip(distinct.tolist(), np.cumsum(sizes[distinct]).tolist(), strict=True):
+        yield number, order[start:end]
         start = end
 
 

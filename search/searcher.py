@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyroaring import BitMap
 
-from search import policy
+from search import facets, policy
 from search.catalog import Catalog
-from search.columns import FACETS, Columns
+from search.columns import Columns
 from search.corpus import metadata_document, shown_text
 from search.embedding import Models, Standard, Vector
 from search.engine import Engine, Match, Space
 from search.errors import NotCleared, NotFound
 from search.excerpts import excerpt, holds
 from search.fusion import Ranked, doubted, fuse, less, mean
-from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, created_days, understand
+from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, understand
 from search.query_vectors import Counts, Pair, QueryVectors
 from search.renditions import RenditionStore
 from search.trace import Trace
@@ -34,7 +34,6 @@ from search.types import (
     Action,
     Asset,
     Clearance,
-    Filters,
     Hit,
     Leg,
     NotClearedCount,
@@ -49,9 +48,6 @@ from search.types import (
 
 #: How many assets each leg brings at least; deeper pages bring more.
 DEPTH: Final = 400
-
-#: Values shown of a facet, the most frequent first.
-FACET_VALUES: Final = 50
 
 
 class View(msgspec.Struct, frozen=True):
@@ -139,6 +135,11 @@ class Searcher:
 
     # ---- for those who run Loupe
 
+    def refresh(self) -> None:
+        """Take in what the catalog holds now, as each request does; the first time, over a million assets, for
+        seconds."""
+        self._current()
+
     @property
     def generation(self) -> int:
         """The number of the published index that answers; 0 before the first."""
@@ -176,8 +177,8 @@ class Searcher:
                 found = found.narrowed(found.assets - self._engine.containing(found, phrase))
         if not (query.text or images or query.similar_to):
             found = self._without(found, query.unlike, read, trace)
-        picked = _picked(columns, query.filters, found)
-        filtered = _matching(found, picked)
+        picked = facets.picked(columns, query.filters, found)
+        filtered = facets.matching(found, picked)
         drawn = filtered
         if query.usage and not query.include_not_cleared:
             drawn = filtered.narrowed(filtered.cleared)
@@ -185,12 +186,12 @@ class Searcher:
         with trace.stage("read-back"):
             hits, offset = self._page(principal, query, order, wants)
         with trace.stage("facets"):
-            facets = _facets(columns, query, found, picked)
-            not_cleared = _not_cleared(filtered) if query.usage else NotClearedCount()
+            counts = facets.counts(columns, query, found, picked)
+            not_cleared = facets.not_cleared(filtered) if query.usage else NotClearedCount()
         return Page(
             hits=hits,
             total=len(drawn),
-            facets=facets,
+            facets=counts,
             not_cleared=not_cleared,
             next_cursor=query.cursor(offset) if offset < len(order) else None,
         )
@@ -503,52 +504,3 @@ class _Newest(Sequence[Ranked]):
             return Ranked(self._assets[-1 - place], 1.0, {})
         places = range(len(self))[place]
         return [self[one] for one in places]
-
-
-def _picked(columns: Columns, filters: Filters, scope: policy.Scope) -> dict[str, BitMap]:
-    """Of each facet that is filtered by, and of the days of `created`, the assets that it lets through."""
-    chosen: dict[str, Sequence[object]] = {
-        "type": filters.type,
-        "collection": filters.collection,
-        "keyword": filters.keyword,
-        "orientation": filters.orientation,
-        "status": filters.status,
-        "aiGenerated": () if filters.ai_generated is None else (str(filters.ai_generated).lower(),),
-    }
-    picked = {facet: columns.any_of(facet, values) for facet, values in chosen.items() if values}
-    if filters.status:
-        picked["status"] &= scope.reviewable
-    first, last = created_days(filters)
-    if first or last:
-        picked["created"] = columns.having_day("created") - columns.dated("created", before=first, after=last)
-    return picked
-
-
-def _matching(scope: policy.Scope, picked: Mapping[str, BitMap], skip: str = "") -> policy.Scope:
-    """The scope less what the picked facets do not let through, `skip` not counted."""
-    for facet, assets in picked.items():
-        if facet != skip:
-            scope = scope.narrowed(assets)
-    return scope
-
-
-def _facets(
-    columns: Columns, query: Query, found: policy.Scope, picked: Mapping[str, BitMap]
-) -> dict[str, dict[str, int]]:
-    """How many assets each value of each facet would leave, the other facets as picked."""
-    facets = {}
-    for facet in FACETS:
-        counted = _matching(found, picked, skip=facet)
-        if query.usage and not query.include_not_cleared:
-            counted = counted.narrowed(counted.cleared)
-        assets = counted.reviewable if facet == "status" else counted.assets
-        facets[facet] = dict(columns.most_frequent(facet, assets, FACET_VALUES))
-    if not facets["status"]:
-        del facets["status"]
-    return facets
-
-
-def _not_cleared(scope: policy.Scope) -> NotClearedCount:
-    blocked = scope.narrowed(scope.assets - scope.cleared)
-    counts = {reason.value: len(assets) for reason, assets in blocked.by_reason.items() if assets}
-    return NotClearedCount(len(blocked), counts)

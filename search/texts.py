@@ -1,7 +1,7 @@
-"""Short texts by number (titles by asset, keywords), looked through for a word that begins with some letters.
+"""Short texts by number (titles by asset, keywords), looked through for words that begin with some letters.
 
-They are kept case-folded as UTF-8, one after the other, and looked through letter by letter from where words begin: 10
-MB a million titles and letter, so no index over the words is needed, nor their upkeep.
+They are kept case-folded as UTF-8, one after the other, and are looked through letter by letter from where words begin:
+milliseconds for a million titles, without an index of words that each change would have to keep up.
 """
 
 from collections.abc import Iterator, Sequence

@@ -126,7 +126,7 @@ class SubjectKind(StrEnum):
     public = "public"
 
 
-class Grant(msgspec.Struct, frozen=True, order=True):
+class Grant(msgspec.Struct, frozen=True, order=True, gc=False):
     """One rule: this subject may (or may not) take this action on this collection or asset."""
 
     resource_kind: ResourceKind
