@@ -1,6 +1,8 @@
 """The web application: routes, who may call them, and the headers that every answer bears."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +58,8 @@ _HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+
+_THREADS: Final = 32
 
 _UI: Final = Path(ui.__file__).parent
 
@@ -131,6 +135,7 @@ def create_app(
             HTTPException: errors.http_error,
             Exception: errors.unexpected_error,
         },
+        on_startup=[_make_room],
         before_request=_refuse_other_origins,
         before_send=[_add_headers, count],
         allowed_hosts=AllowedHostsConfig(allowed_hosts=list(allowed_hosts)) if allowed_hosts else None,
@@ -139,6 +144,11 @@ def create_app(
             title="Loupe", version="1", path="/schema", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
         ),
     )
+
+
+async def _make_room() -> None:
+    """Threads for requests, most of which wait: for the model, which reads what waits together, or for their turn."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "requests"))
 
 
 async def _refuse_other_origins(request: Request[Any, Any, Any]) -> None:

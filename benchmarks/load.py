@@ -1,4 +1,4 @@
-"""What the server bears: `python -m benchmarks.load [--data-dir DIR | --assets N] [--requests N] [--json FILE]`.
+"""What the server bears: `python -m benchmarks.load [--assets N] [--data-dir DIR] [--requests N] [--json FILE]`.
 
 A server of its own on this machine and one client, which speaks HTTP over plain sockets, because a client library would
 take as much of the processors as the searches that it asks for. In turn:
@@ -35,13 +35,19 @@ import click
 import httpx
 import msgspec
 import numpy as np
+from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from rich.table import Table
 
+from api import compose
 from api.auth import Tokens, read_people
-from benchmarks.at_scale import vocabulary
+from benchmarks.at_scale import Embedded, build, vocabulary
+from benchmarks.libraries import PHOTOS
 from benchmarks.measures import CONSOLE
+from search.embedding import Vectors
+from search.engine import Space
 from search.library import Library
+from search.models.loading import load_models
 from search.types import Principal, Role
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
@@ -88,7 +94,12 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--data-dir", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A library to serve.")
+@click.option("--assets", type=int, help="Serve a made library of so many assets. [default: the demo library]")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the library is, or is made and stays. [default: one is made and thrown away]",
+)
 @click.option("--user", help="Who searches: one of the library's people. [default: the first]")
 @click.option("--rate", default=100.0, show_default=True, help="Searches a second of the steady stream.")
 @click.option("--seconds", default=10.0, show_default=True, help="How long the stream and the crowds last.")
@@ -97,6 +108,7 @@ class Report(msgspec.Struct, frozen=True):
 @click.option("--at-most", default=1_800.0, show_default=True, help="The most seconds of any phase.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(
+    assets: int | None,
     data_dir: Path | None,
     user: str | None,
     rate: float,
@@ -108,7 +120,10 @@ def main(
 ) -> None:
     """Measure the server under load."""
     with ExitStack() as stack:
-        directory = data_dir or stack.enter_context(demo())
+        scratch = tempfile.TemporaryDirectory(prefix="loupe-load-")
+        directory = data_dir or Path(stack.enter_context(scratch))
+        if not any(directory.glob("catalog.sqlite")):
+            make(directory, assets)
         server = stack.enter_context(served(directory, user))
         report = asyncio.run(
             measured(server, rate=rate, seconds=seconds, connections=connections, requests=requests, at_most=at_most)
@@ -116,6 +131,41 @@ def main(
     show(report)
     if as_json:
         as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+
+
+# ---- the library
+
+
+def make(directory: Path, assets: int | None) -> None:
+    """The demo library, or one of so many assets, whose vectors are made of those of the demo's pictures and of texts.
+
+    Each is a mixture of three of them (Dirichlet, 1/2 each) with noise of a third of its length.
+    """
+    if assets is None:
+        command = [sys.executable, "-m", "api", "demo", "--data-dir", str(directory), "--build-only"]
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
+        return
+    models = load_models()
+    ids = compose.model_ids(models)
+    seen = models.visual.embed_images(Image.open(path) for path in sorted(PHOTOS.glob("*.jpg")))
+    said = models.text.embed_passages([[text] for text in islice(texts(2), _KNOWN)])
+    made = {space: Embedded(ids[space], partial(mixed, base)) for space, base in zip(Space, (seen, said), strict=True)}
+    build(directory, assets, vectors=made)
+    library = Library(directory)
+    with library.writer():
+        library.publish(library.engine(ids), ids)
+    library.close()
+
+
+def mixed(base: Vectors, start: int, stop: int) -> Vectors:
+    """Unit vectors float32 [stop - start, d], mixed from those of `base` [n, d]; the same for the same places."""
+    generator = np.random.default_rng(start)
+    size, dimension = stop - start, base.shape[1]
+    shares = generator.dirichlet((0.5, 0.5, 0.5), size).astype(np.float32)
+    rows = np.einsum("nk,nkd->nd", shares, base[generator.integers(len(base), size=(size, 3))])
+    rows += generator.normal(0, 0.3 / math.sqrt(dimension), rows.shape).astype(np.float32)
+    unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 # ---- the server
@@ -150,15 +200,6 @@ class Served:
             return self._metrics.get("/health/ready").is_success
         except httpx.ConnectError:
             return False
-
-
-@contextmanager
-def demo() -> Iterator[Path]:
-    """The demo library, built anew."""
-    with tempfile.TemporaryDirectory(prefix="loupe-load-") as scratch:
-        command = [sys.executable, "-m", "api", "demo", "--data-dir", scratch, "--build-only"]
-        subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
-        yield Path(scratch)
 
 
 @contextmanager

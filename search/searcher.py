@@ -5,10 +5,11 @@ and each hit is read back from the catalog and judged once more, so that a stale
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Final, overload
 
 import msgspec
@@ -21,7 +22,7 @@ from search import facets, policy
 from search.catalog import Catalog
 from search.columns import Columns
 from search.corpus import metadata_document, shown_text
-from search.embedding import Models, Standard, Vector
+from search.embedding import Models, Standard, Vector, Vectors
 from search.engine import Engine, Match, Space
 from search.errors import NotCleared, NotFound
 from search.excerpts import excerpt, holds
@@ -48,6 +49,11 @@ from search.types import (
 
 #: How many assets each leg brings at least; deeper pages bring more.
 DEPTH: Final = 400
+
+#: How many searches are worked on at once, while others wait for a turn, or for the model. Of two, one has the
+#: interpreter while the other is in FAISS, Tantivy or SQLite, which leave it to others. More would take turns at the
+#: interpreter within a search, whenever it comes back from such a library, which costs each as much as its own work.
+AT_ONCE: Final = 2
 
 
 class View(msgspec.Struct, frozen=True):
@@ -131,6 +137,7 @@ class Searcher:
         self._settings = settings
         self._clock = clock
         self._lock = Lock()
+        self._turns = Semaphore(AT_ONCE)
         self._state = _State(0, Columns())
 
     # ---- for those who run Loupe
@@ -166,23 +173,40 @@ class Searcher:
         trace = trace or Trace()
         query = understand(request, principal.user)
         check_examples(len(images) + len(query.similar_to))
-        with trace.stage("scope"):
-            columns, found = self._scope(principal, query.usage)
         with trace.stage("encode"):
             read = self._read(query)
+            seen = self._models.visual.embed_images(images)
+        with self._turn(trace):
+            return self._answer(principal, query, read, seen, trace)
+
+    @contextmanager
+    def _turn(self, trace: Trace) -> Iterator[None]:
+        with trace.stage("wait"):
+            self._turns.acquire()
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _answer(
+        self, principal: Principal, query: Query, read: Mapping[str, Pair], seen: Vectors, trace: Trace
+    ) -> Page:
+        """`read` has the vectors of the query's texts, `seen` those of its pictures."""
+        with trace.stage("scope"):
+            columns, found = self._scope(principal, query.usage)
         with trace.stage("keyword"):
             for phrase in query.phrases:
                 found = found.narrowed(self._engine.containing(found, phrase))
             for phrase in query.barred:
                 found = found.narrowed(found.assets - self._engine.containing(found, phrase))
-        if not (query.text or images or query.similar_to):
+        if not (query.text or len(seen) or query.similar_to):
             found = self._without(found, query.unlike, read, trace)
         picked = facets.picked(columns, query.filters, found)
         filtered = facets.matching(found, picked)
         drawn = filtered
         if query.usage and not query.include_not_cleared:
             drawn = filtered.narrowed(filtered.cleared)
-        order, wants = self._rank(principal, query, drawn, images, read, trace)
+        order, wants = self._rank(principal, query, drawn, read, seen, trace)
         with trace.stage("read-back"):
             hits, offset = self._page(principal, query, order, wants)
         with trace.stage("facets"):
@@ -303,8 +327,8 @@ class Searcher:
         principal: Principal,
         query: Query,
         scope: policy.Scope,
-        images: Sequence[Image.Image],
         read: Mapping[str, Pair],
+        seen: Vectors,
         trace: Trace,
     ) -> tuple[Sequence[Ranked], Sequence[_Want]]:
         """The order of the assets drawn on, as deep as is served, and what was looked for."""
@@ -312,7 +336,7 @@ class Searcher:
         examples = [self._judged(principal, name, None).asset for name in query.similar_to]
         scope = scope.narrowed(scope.assets - BitMap(asset.ordinal for asset in examples))
         said = [self._text_want(query.text, read[query.text], scope, depth, trace)] if query.text else []
-        shown = list(self._alike(principal, examples, images, scope, depth, trace))
+        shown = list(self._alike(principal, examples, seen, scope, depth, trace))
         wants = [*said, *shown]
         if not wants:
             return _Newest(scope.assets), []
@@ -338,17 +362,14 @@ class Searcher:
         self,
         principal: Principal,
         examples: Sequence[Asset],
-        images: Sequence[Image.Image],
+        seen: Vectors,
         scope: policy.Scope,
         depth: int,
         trace: Trace,
     ) -> Iterator[_Want]:
         """What is wanted by example, one by one."""
-        if images:
-            with trace.stage("encode"):
-                vectors = self._models.visual.embed_images(images)
-            for vector in vectors:
-                yield self._like_picture(vector, scope, depth, trace)
+        for vector in seen:
+            yield self._like_picture(vector, scope, depth, trace)
         if examples:
             _, visible = self._scope(principal, None)
             for asset in examples:

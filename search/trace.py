@@ -8,9 +8,10 @@ from typing import Literal
 from search.engine import Space
 from search.types import Plan
 
-#: What a search does, in this order: the catalog looked at for changes and the gate asked; texts and pictures made
-#: vectors, and waiting for that; the legs; evidence weighed to one order; a page read back and judged again; facets.
-Stage = Literal["scope", "encode", "visual", "passage", "keyword", "fusion", "read-back", "facets"]
+#: What a search does, in this order: texts and pictures are made vectors, waiting for the model included; it waits for
+#: its turn; the catalog is looked at for changes and the gate asked; the legs; evidence is weighed to one order; a page
+#: is read back and judged again; facets are counted.
+Stage = Literal["encode", "wait", "scope", "visual", "passage", "keyword", "fusion", "read-back", "facets"]
 
 
 class Trace:

@@ -53,7 +53,7 @@ def test_a_search_is_counted_with_its_stages_and_its_plans(demo: Server) -> None
 
     assert more("loupe_requests_total", "POST /v1/search", "200") == 2
     assert more("loupe_search_seconds_count") == 2
-    for stage in ("scope", "encode", "visual", "passage", "keyword", "fusion", "read-back", "facets"):
+    for stage in ("encode", "wait", "scope", "visual", "passage", "keyword", "fusion", "read-back", "facets"):
         assert more("loupe_search_stage_seconds_count", stage) == 2
     assert 0 < more("loupe_search_stage_seconds_sum", "encode") < more("loupe_search_seconds_sum")
     for space in ("visual", "text"):  # for the text and for what is pushed away, twice
