@@ -4,14 +4,13 @@ A request becomes a `Scope` by way of `search.policy`; the legs rank within that
 and each hit is read back from the catalog and judged once more, so that a stale index can disclose nothing.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from threading import Lock, Semaphore
-from typing import Final
+from typing import Final, overload
 
 import msgspec
 import numpy as np
@@ -19,15 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyroaring import BitMap
 
-from search import policy
+from search import facets, policy
 from search.catalog import Catalog
-from search.columns import FACETS, Columns
+from search.columns import Columns
 from search.corpus import metadata_document, shown_text
 from search.embedding import Models, Standard, Vector, Vectors
 from search.engine import Engine, Match, Space
 from search.errors import NotCleared, NotFound
 from search.fusion import Ranked, doubted, fuse, less, mean
-from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, created_days, understand
+from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, understand
 from search.query_vectors import Counts, Pair, QueryVectors
 from search.renditions import RenditionStore
 from search.trace import Trace
@@ -35,7 +34,6 @@ from search.types import (
     Action,
     Asset,
     Clearance,
-    Filters,
     Hit,
     Leg,
     NotClearedCount,
@@ -56,9 +54,6 @@ DEPTH: Final = 400
 #: interpreter within a search, whenever it comes back from such a library, which costs each as much as its own work.
 AT_ONCE: Final = 2
 
-#: Values shown of a facet, the most frequent first.
-FACET_VALUES: Final = 50
-
 
 class View(msgspec.Struct, frozen=True):
     """One asset as one person sees it, with its spoken or written passages in order."""
@@ -76,22 +71,11 @@ class Suggestion(msgspec.Struct, frozen=True):
     kind: str
 
 
-class _State:
-    """The columns at one journal number, and the words to complete from."""
+class _State(msgspec.Struct, frozen=True):
+    """The columns at one journal number."""
 
-    def __init__(self, head: int, columns: Columns) -> None:
-        self.head = head
-        self.columns = columns
-
-    @cached_property
-    def words(self) -> list[tuple[str, str, str]]:
-        """(beginning folded, kind, whole) for each word of each keyword and title, sorted."""
-        return sorted(
-            (" ".join(whole.casefold().split()[start:]), kind, whole)
-            for kind in ("keyword", "title")
-            for whole in map(str, self.columns.values(kind))
-            for start in range(len(whole.split()))
-        )
+    head: int
+    columns: Columns
 
 
 _Evidence = dict[int, dict[Leg, float]]
@@ -167,6 +151,11 @@ class Searcher:
         """How texts came by their vectors since the model was loaded."""
         return self._query_vectors.counts
 
+    def refresh(self) -> None:
+        """Take in what the catalog holds now, as each request does; the first time, over a million assets, for
+        seconds."""
+        self._current()
+
     # ---- searching
 
     def search(
@@ -211,7 +200,8 @@ class Searcher:
                 found = found.narrowed(found.assets - self._engine.containing(found, phrase))
         if not (query.text or len(seen) or query.similar_to):
             found = self._without(found, query.unlike, read, trace)
-        filtered = found.narrowed(_matching(columns, query.filters, found))
+        picked = facets.picked(columns, query.filters, found)
+        filtered = facets.matching(found, picked)
         drawn = filtered
         if query.usage and not query.include_not_cleared:
             drawn = filtered.narrowed(filtered.cleared)
@@ -219,12 +209,12 @@ class Searcher:
         with trace.stage("read-back"):
             hits, offset = self._page(principal, query, order, wants)
         with trace.stage("facets"):
-            facets = _facets(columns, query, found)
-            not_cleared = _not_cleared(filtered) if query.usage else NotClearedCount()
+            counts = facets.counts(columns, query, found, picked)
+            not_cleared = facets.not_cleared(filtered) if query.usage else NotClearedCount()
         return Page(
             hits=hits,
             total=len(drawn),
-            facets=facets,
+            facets=counts,
             not_cleared=not_cleared,
             next_cursor=query.cursor(offset) if offset < len(order) else None,
         )
@@ -240,17 +230,18 @@ class Searcher:
     def suggest(self, principal: Principal, text: str, limit: int = 8) -> list[Suggestion]:
         """Keywords and titles of what the person may find, in which a word begins with `text`."""
         columns, scope = self._scope(principal, None)
-        begun = " ".join(text.casefold().split())
-        words = self._state.words
-        found: dict[str, tuple[int, Suggestion]] = {}
-        for position in range(bisect_left(words, (begun,)), len(words) if begun else 0):
-            beginning, kind, whole = words[position]
-            if not beginning.startswith(begun):
-                break
-            if whole.casefold() not in found and (count := len(columns.of(kind, whole) & scope.assets)):
-                found[whole.casefold()] = (count, Suggestion(whole, kind))
-        best = sorted(found.values(), key=lambda one: (one[1].kind != "keyword", -one[0], one[1].text))
-        return [suggestion for _, suggestion in best[:limit]]
+        if not text.split():
+            return []
+        found = {
+            keyword.casefold(): Suggestion(keyword, "keyword") for keyword in _keywords(columns, text, scope, limit)
+        }
+        titles = columns.titles_beginning(text, scope.assets)
+        while len(found) < limit and (part := list(islice(titles, limit - len(found)))):
+            assets = self._catalog.assets(part)
+            for asset in (assets[ordinal] for ordinal in part if ordinal in assets):
+                if policy.verdict(asset, principal, None, self._clock(), self._settings).findable:
+                    found.setdefault(asset.title.casefold(), Suggestion(asset.title, "title"))
+        return list(found.values())
 
     # ---- one asset
 
@@ -312,13 +303,14 @@ class Searcher:
             if state.head == 0:
                 head = self._catalog.head()
                 grants = self._catalog.collection_grants()
-                self._state = _State(head, Columns().updated(put=self._catalog.every_asset(), collection_grants=grants))
+                columns = state.columns.updated(facts=self._catalog.facts(), collection_grants=grants)
+                self._state = _State(head, columns)
                 return self._state
             changes = self._catalog.changes_since(state.head)
-            now = self._catalog.assets(changes.assets)
+            facts = list(self._catalog.facts(changes.assets))
             columns = state.columns.updated(
-                put=now.values(),
-                removed=changes.assets - now.keys(),
+                facts=facts,
+                removed=changes.assets.difference(*(part.ordinal for part in facts)),
                 collection_grants=self._catalog.collection_grants() if changes.grants else None,
             )
             self._state = _State(changes.head, columns)
@@ -346,8 +338,7 @@ class Searcher:
         shown = list(self._alike(principal, examples, seen, scope, depth, trace))
         wants = [*said, *shown]
         if not wants:
-            newest = sorted(scope.assets, reverse=True)
-            return [Ranked(asset, 1.0, {}) for asset in newest], []
+            return _Newest(scope.assets), []
         unlike = [self._text_want(text, read[text], scope, depth, trace) for text in query.unlike]
         with trace.stage("fusion"):
             of_text = query.text_weight if said and shown else float(bool(said))
@@ -496,46 +487,34 @@ def _summary(rows: NDArray[np.float32]) -> Vector:
     return middle
 
 
-def _matching(columns: Columns, filters: Filters, scope: policy.Scope, skip: str = "") -> BitMap:
-    """The assets of the scope that the picked facets let through, `skip` not counted."""
-    picked: dict[str, Sequence[object]] = {
-        "type": filters.type,
-        "collection": filters.collection,
-        "keyword": filters.keyword,
-        "orientation": filters.orientation,
-        "status": filters.status,
-        "aiGenerated": () if filters.ai_generated is None else (str(filters.ai_generated).lower(),),
-    }
-    matching = scope.assets
-    for column, values in picked.items():
-        if values and column != skip:
-            matching = matching & columns.any_of(column, values)
-    if filters.status and skip != "status":
-        matching = matching & scope.reviewable
-    first, last = created_days(filters)
-    if first or last:
-        matching = matching & BitMap.union(BitMap(), *columns.values("created").values())
-        matching = matching - columns.dated("created", before=first, after=last)
-    return matching
+def _keywords(columns: Columns, begun: str, scope: policy.Scope, most: int) -> list[str]:
+    """Keywords in which a word begins so, the most frequent in the scope first, of several spellings by case one."""
+    asked = most
+    while True:
+        listed = columns.keywords_beginning(begun, scope.assets, asked)
+        distinct: dict[str, str] = {}
+        for keyword, _ in listed:
+            distinct.setdefault(keyword.casefold(), keyword)
+        if len(distinct) >= most or len(listed) < asked:
+            return list(distinct.values())[:most]
+        asked *= 2
 
 
-def _facets(columns: Columns, query: Query, found: policy.Scope) -> dict[str, dict[str, int]]:
-    """How many assets each value of each facet would leave, the other facets as picked."""
-    facets = {}
-    for facet in FACETS:
-        assets = found.narrowed(_matching(columns, query.filters, found, skip=facet))
-        if query.usage and not query.include_not_cleared:
-            assets = assets.narrowed(assets.cleared)
-        counted = assets.reviewable if facet == "status" else assets.assets
-        counts = {str(value): len(there & counted) for value, there in columns.values(facet).items()}
-        most = sorted(((n, value) for value, n in counts.items() if n), key=lambda one: (-one[0], one[1]))
-        facets[facet] = {value: n for n, value in most[:FACET_VALUES]}
-    if not facets["status"]:
-        del facets["status"]
-    return facets
+class _Newest(Sequence[Ranked]):
+    """Assets, the newest first. Only those that are looked at are made: a library may have a million."""
 
+    def __init__(self, assets: BitMap) -> None:
+        self._assets = assets
 
-def _not_cleared(scope: policy.Scope) -> NotClearedCount:
-    blocked = scope.narrowed(scope.assets - scope.cleared)
-    counts = {reason.value: len(assets) for reason, assets in blocked.by_reason.items() if assets}
-    return NotClearedCount(len(blocked), counts)
+    def __len__(self) -> int:
+        return len(self._assets)
+
+    @overload
+    def __getitem__(self, place: int) -> Ranked: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Ranked]: ...
+    def __getitem__(self, place: int | slice) -> Ranked | list[Ranked]:
+        if isinstance(place, int):
+            return Ranked(self._assets[-1 - place], 1.0, {})
+        places = range(len(self))[place]
+        return [self[one] for one in places]

@@ -103,7 +103,7 @@ class SubjectKind(StrEnum):
     public = "public"
 
 
-class Grant(msgspec.Struct, frozen=True, order=True):
+class Grant(msgspec.Struct, frozen=True, order=True, gc=False):
     """One rule: this subject may (or may not) take this action on this collection or asset."""
 
     resource_kind: ResourceKind
@@ -155,6 +155,16 @@ class Rights(msgspec.Struct, frozen=True):
 AI_SOURCE_TYPES = frozenset({"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"})
 
 
+def orientation(width: int, height: int) -> str:
+    """`landscape`, `portrait`, `square`, or empty for what has no picture. Within 5 % of equal sides is square."""
+    if not width or not height:
+        return ""
+    ratio = width / height
+    if 1 / 1.05 <= ratio <= 1.05:
+        return "square"
+    return "landscape" if ratio > 1 else "portrait"
+
+
 class Asset(msgspec.Struct, frozen=True):
     """One row of the catalog with everything that bears on it. Sizes are pixels, duration seconds."""
 
@@ -187,13 +197,8 @@ class Asset(msgspec.Struct, frozen=True):
 
     @property
     def orientation(self) -> str:
-        """`landscape`, `portrait`, `square`, or empty for what has no picture. Within 5 % of equal sides is square."""
-        if not self.width or not self.height:
-            return ""
-        ratio = self.width / self.height
-        if 1 / 1.05 <= ratio <= 1.05:
-            return "square"
-        return "landscape" if ratio > 1 else "portrait"
+        """See `orientation`."""
+        return orientation(self.width, self.height)
 
     @property
     def ai_generated(self) -> bool:
