@@ -1,5 +1,6 @@
 """Puts the parts together: settings in, a library with models, an engine and a searcher out. Slow to import (torch)."""
 
+import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -232,7 +233,8 @@ class Following:
             if name != self._name:
                 self._name = name  # whatever comes of it, it is not tried again
                 try:
-                    self.now = _read_by(self._settings, self.now.library)
+                    self.now = _warmed(_read_by(self._settings, self.now.library))
+                    _settle()
                     _log.info("Searches are answered with the model %s now.", name)
                 except LoupeError as error:
                     _log.error("The model %s is not used; the one before goes on answering: %s", name, error)
@@ -261,14 +263,32 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
     with _bound(settings) as place, opened(settings) as library:
         reader = ImageReader(settings, library.library.directory)
         try:
-            # The first encoding pays for lazy set-up in the model's libraries; a person should not.
-            library.models.read("ready")
+            _warmed(library)
+            _settle()
             with Following(settings, library) as following:
                 app = application(settings, following, reader)
                 config = uvicorn.Config(app, log_level="warning", access_log=False)
                 _Server(config, ready).run(sockets=[place])
         finally:
             reader.close()
+
+
+def _warmed(opened: Opened) -> Opened:
+    """The same, once what the first search would wait for is done."""
+    opened.searcher.refresh()
+    opened.models.read("ready")  # the models' libraries set themselves up at their first use
+    return opened
+
+
+def _settle() -> None:
+    """Tell the garbage collector that what is loaded stays.
+
+    Else it looks through all of it, hundreds of thousands of objects, again and again as searches go by, and meanwhile
+    nobody is answered.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _bound(settings: Settings) -> socket.socket:

@@ -142,11 +142,6 @@ class Searcher:
 
     # ---- for those who run Loupe
 
-    def refresh(self) -> None:
-        """Take in what the catalog holds now, as each request does; the first time, over a million assets, for
-        seconds."""
-        self._current()
-
     @property
     def generation(self) -> int:
         """The number of the published index that answers; 0 before the first."""
@@ -156,6 +151,11 @@ class Searcher:
     def query_vectors(self) -> Counts:
         """How texts came by their vectors since the model was loaded."""
         return self._query_vectors.counts
+
+    def refresh(self) -> None:
+        """Take in what the catalog holds now, as each request does; the first time, over a million assets, for
+        seconds."""
+        self._current()
 
     # ---- searching
 
