@@ -186,8 +186,7 @@ class Columns:
             numbers = np.array([day.toordinal() if day else 0 for day in getattr(facts, column)], np.int64)
             self._days[column] = days.replaced(touched, assets[numbers > 0], numbers[numbers > 0])
         self._titles = self._titles.replaced(touched, assets, facts.title)
-        keywords = [tuple(frozenset(one)) for one in facts.keywords]
-        for column, lists in (("collection", [(one,) for one in facts.collection]), ("keyword", keywords)):
+        for column, lists in (("collection", [(one,) for one in facts.collection]), ("keyword", facts.keywords)):
             learned[column].append(self._counted[column].values.held(assets, lists))
             self._counted[column] = self._counted[column].replaced(touched, learned[column][-1])
 

@@ -1,13 +1,14 @@
 """How many assets of a scope have each value of a column that has many values: the most frequent ones, exactly.
 
-Two ways, chosen by the size of the scope. Of a small one every value is counted, asset by asset, over the column kept
-by asset. Of a large one the bitmaps of the values are met with it, the most frequent in the library first, until no
-other value can be among the most frequent: none occurs more often in a scope than everywhere. What comes out is the
-same either way, and depends on the scope alone.
+Two ways, chosen by what they will cost. Of a small scope every value is counted, asset by asset, over the column kept
+by asset. With a large one the bitmaps of the values are met, the most frequent in the library first, until no other
+value can be among the most frequent: none occurs more often in a scope than everywhere. What comes out is the same
+either way, and depends on the scope alone.
 """
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -18,8 +19,11 @@ from pyroaring import BitMap
 from search.bitmaps import as_bitmap
 from search.ragged import Ragged
 
-#: Roaring bitmaps hold less than one in sixteen as lists, and many lists are slow to meet: such scopes are small.
-_SMALL: Final = 1 / 16
+#: As long as meeting one bitmap takes, so many values can be counted asset by asset: of a scope that is kept as bits,
+#: and of one that is kept as lists, as roaring bitmaps keep what is less than one in sixteen.
+_PRICE: Final = 700
+_PRICE_OF_LISTS: Final = 1_400
+_LISTS: Final = 1 / 16
 
 #: So many values are met by bitmap at most (some 4 ms a million assets), before all are counted asset by asset.
 _MET: Final = 1_024
@@ -37,25 +41,26 @@ class Held(msgspec.Struct, frozen=True):
     numbers: NDArray[np.int32]
 
 
-class Values:
-    """The values of a column, each with a number. It only grows and is shared by every state of the column: a value
-    that no asset has any more keeps its number."""
+class Values(dict[str, int]):
+    """The values of a column, each with a number; a new one is given the next. It only grows and is shared by every
+    state of the column: a value that no asset has any more keeps its number."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.names: list[str] = []
-        self._numbers: dict[str, int] = {}
 
-    def __len__(self) -> int:
-        return len(self.names)
+    def __missing__(self, name: str) -> int:
+        self.names.append(name)
+        self[name] = len(self.names) - 1
+        return self[name]
 
     def held(self, assets: NDArray[np.int64], lists: Sequence[Collection[str]]) -> Held:
-        """The values of each asset by their numbers; new ones are given theirs."""
-        listed = [name for names in lists for name in names]
-        for name in set(listed) - self._numbers.keys():
-            self.names.append(name)
-            self._numbers[name] = len(self.names) - 1
-        lengths = np.fromiter(map(len, lists), np.int32, len(lists))
-        return Held(assets, lengths, np.fromiter(map(self._numbers.__getitem__, listed), np.int32, len(listed)))
+        """The values of each asset by their numbers, each once."""
+        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+        numbers = np.fromiter(map(self.__getitem__, chain.from_iterable(lists)), np.int64, lengths.sum())
+        pairs = np.unique(np.repeat(np.arange(len(lists)), lengths) << 32 | numbers)
+        lengths = np.bincount(pairs >> 32, minlength=len(lists))
+        return Held(assets, lengths.astype(np.int32), (pairs & 0xFFFFFFFF).astype(np.int32))
 
 
 def assets_of(held: Sequence[Held]) -> Iterator[tuple[int, BitMap]]:
@@ -119,7 +124,7 @@ class Counted:
         that are looked at, [n] (None: all).
         """
         numbers = np.arange(len(self._sizes)) if among is None else among
-        if len(scope) > _SMALL * len(everything):
+        if self._by_bitmaps(most, len(scope), len(everything), len(numbers)):
             met = self._met(most, scope, having, numbers)
             if met is not None:
                 return met
@@ -128,6 +133,14 @@ class Counted:
             least = max(1, np.partition(counts, -most)[-most])
             numbers, counts = numbers[counts >= least], counts[counts >= least]
         return best(most, [(self.values.names[n], c) for n, c in zip(numbers.tolist(), counts.tolist(), strict=True)])
+
+    def _by_bitmaps(self, most: int, scope: int, everything: int, values: int) -> bool:
+        """Whether that is the cheaper way, if values occur in the scope as they do everywhere."""
+        if not scope:
+            return False
+        held = scope / everything * int(self._sizes.sum())
+        price = _PRICE if scope > _LISTS * everything else _PRICE_OF_LISTS
+        return held > price * min(values, most * everything / scope)
 
     def _counts(self, scope: BitMap, everything: BitMap) -> NDArray[np.int64]:
         """How many assets of the scope have each value, int64 [values]; by way of the others when these are fewer."""

@@ -1,6 +1,6 @@
 """Short texts by number (titles by asset, keywords), looked through for words that begin with some letters.
 
-They are kept case-folded as UTF-8, one after the other, and are looked through letter by letter from where words begin:
+They are kept case-folded as UTF-8, one after the other, and are looked through from where words begin:
 milliseconds for a million titles, without an index of words that each change would have to keep up.
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.bitmaps import as_bitmap
-from search.ragged import CHUNK, Chunk, Ragged
+from search.ragged import CHUNK, HEAD, Chunk, Ragged
 
 _END: Final = "\n"
 
@@ -64,10 +64,13 @@ class Texts:
 
 def _rows(chunk: Chunk, begun: str) -> NDArray[np.int64]:
     """The rows of a chunk in which a word begins so, ascending."""
-    found = chunk.word_starts
-    for place, letter in enumerate(begun.encode()):
+    letters = begun.encode()
+    starts, heads = chunk.words
+    low, high = (int.from_bytes(letters[:HEAD].ljust(HEAD, fill)) for fill in (b"\x00", b"\xff"))
+    found = starts[(heads >= low) & (heads <= high)]
+    for place in range(HEAD, len(letters)):
         # Beyond the chunk, its last byte is read: the end of a text, which is no letter.
-        found = found[chunk.values.take(found + place, mode="clip") == letter]
+        found = found[chunk.values.take(found + place, mode="clip") == letters[place]]
     return np.unique(np.searchsorted(chunk.offsets, found, side="right") - 1)
 
 

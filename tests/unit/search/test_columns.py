@@ -70,16 +70,17 @@ def begins(text: str, begun: str) -> bool:
 
 
 @contextmanager
-def counting_by(small: float, met: int) -> Iterator[None]:
-    """Whatever the size of a scope: what share of the library is a small one, and how many bitmaps are met at most."""
+def counting_by(price: float, met: int) -> Iterator[None]:
+    """Whatever the size of a scope: what it costs to meet a bitmap, and how many are met at most."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "_SMALL", small)
+        patch.setattr(counting, "_PRICE", price)
+        patch.setattr(counting, "_PRICE_OF_LISTS", price)
         patch.setattr(counting, "_MET", met)
         yield
 
 
 #: Asset by asset; by bitmaps; by bitmaps until there are too many.
-ways = st.sampled_from([(1.0, 1_024), (0.0, 1_024), (0.0, 1)])
+ways = st.sampled_from([(float("inf"), 1_024), (0.0, 1_024), (0.0, 1)])
 
 
 @given(libraries, scopes, st.integers(1, 9), ways)
