@@ -24,6 +24,7 @@ bench: $(VENV)/.ready-tools
 	$(BIN)/python -m benchmarks.relevance
 	$(BIN)/python -m benchmarks.fusion
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.runtimes
 
 clean:

@@ -1,6 +1,7 @@
 """What keeps the structure what it is: one gate, layers that look one way, documented settings, pins that hold."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -70,6 +71,16 @@ def test_every_read_of_the_engine_takes_a_scope() -> None:
     }
     without = {name for name, arguments in reads.items() if arguments[1:2] != ["scope"]}
     assert without <= {"publish", "refresh", "matching_words", "strangeness"}
+
+
+def test_numerical_libraries_are_told_not_to_spin_before_any_is_loaded() -> None:
+    loaded = "[name for name in ('numpy', 'faiss', 'torch') if name in sys.modules]"
+    probe = (
+        f"import os, sys, search; print({loaded}, os.environ['OMP_WAIT_POLICY'], os.environ['OPENBLAS_THREAD_TIMEOUT'])"
+    )
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_"))}
+    run = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=ROOT, check=True, env=bare)
+    assert run.stdout.split() == ["[]", "PASSIVE", "4"]
 
 
 def test_decoding_imports_no_model_and_no_catalog() -> None:
