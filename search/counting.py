@@ -21,8 +21,8 @@ from search.ragged import Ragged
 
 #: As long as meeting one bitmap takes, so many values can be counted asset by asset: of a scope that is kept as bits,
 #: and of one that is kept as lists, as roaring bitmaps keep what is less than one in sixteen.
-_PRICE: Final = 700
-_PRICE_OF_LISTS: Final = 1_400
+_PRICE: Final = 500
+_PRICE_OF_LISTS: Final = 1_500
 _LISTS: Final = 1 / 16
 
 #: So many values are met by bitmap at most (some 4 ms a million assets), before all are counted asset by asset.

@@ -30,12 +30,12 @@ class Chunk:
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[Any]:
         """What these rows hold, one after the other."""
-        starts = self.offsets[places]
+        starts = self.offsets[places].astype(np.int64)
         lengths = self.offsets[places + 1] - starts
-        ends = np.cumsum(lengths, dtype=np.int32)
+        ends = np.cumsum(lengths)
         held = np.repeat(starts - (ends - lengths), lengths)
-        held += np.arange(len(held), dtype=np.int32)
-        return self.values[held]
+        held += np.arange(len(held))
+        return self.values.take(held, mode="clip")
 
     def replaced(self, places: NDArray[np.int64], lengths: NDArray[np.int32], values: NDArray[Any]) -> "Chunk":
         """A copy in which these rows, in ascending order, hold these values, one after the other."""
