@@ -190,7 +190,7 @@ class _Faiss(_Sets):
     def __init__(self, vectors: Made, index: Path) -> None:
         import faiss
 
-        faiss.omp_set_num_threads(THREADS)
+        faiss.omp_set_num_threads(1)  # two stall each other for milliseconds whenever a core is wanted elsewhere
         self._vectors = vectors
         self._index = faiss.read_index(str(index / "index.faiss"))
 
@@ -260,10 +260,6 @@ class FaissIvf(_Faiss):
         for rows in _batches(vectors.rows, 50_000):
             made.add(rows)
         _write(made, index)
-
-    def __init__(self, vectors: Made, index: Path) -> None:
-        super().__init__(vectors, index)
-        self._index.parallel_mode = 1  # the lists of one query on both cores
 
     def _parameters(self, effort: int, selector: Any) -> Any:
         import faiss

@@ -150,7 +150,7 @@ def _tail(run: Run, kind: Kind) -> Table:
 
 def _per_case(run: Run, kind: Kind, title: str, shown: Callable[[Cell], str]) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column("filter keeps")
+    table.add_column("filter keeps", no_wrap=True)
     for name in run.engines:
         table.add_column(name, justify="right")
     for case, cells in _cells(run, kind):
@@ -164,7 +164,8 @@ def _per_case(run: Run, kind: Kind, title: str, shown: Callable[[Cell], str]) ->
 
 
 def _recall(cell: Cell) -> str:
-    return f"{cell.recall:.3f}" if cell.recall >= RECALL else f"({cell.recall:.3f})"
+    short = f"{cell.recall:.3f}".removeprefix("0")
+    return short if cell.recall >= RECALL else f"({short})"
 
 
 def _named(case: Case) -> str:
