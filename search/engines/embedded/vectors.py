@@ -23,6 +23,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
+from threadpoolctl import threadpool_limits
 
 from search.embedding import Vector
 from search.engine import Match, Nearest, Plan, VectorRows, Vectors
@@ -57,8 +58,10 @@ _SPOOLED: Final = 1 << 14
 _OWNERS: Final = "owners.npy"
 _DEAD: Final = "dead.npy"
 
-# One query runs on one thread: two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds.
+# One query runs on one thread: two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds,
+# and threads that share one small product of matrices wait for each other wherever another process wants a core.
 faiss.omp_set_num_threads(1)
+threadpool_limits(1, "blas")
 
 
 class Segment:
