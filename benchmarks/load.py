@@ -75,12 +75,14 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """The server's resident memory, MB, over the long phase, and by how much it grew (None: too short to tell)."""
+    """The server's resident memory, MB, over the long phase: after so many searches so much (`looks`), and by how much
+    it grew in the second half, once there are as many vectors of texts as are kept (None: too short to tell)."""
 
     requests: int
     first: float
     last: float
     per_10_000_requests: float | None
+    looks: Sequence[tuple[int, float]]
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -401,10 +403,10 @@ def texts(seed: int) -> Iterator[str]:
 
 
 def memory(looks: Sequence[tuple[int, float]]) -> Memory:
-    """The slope by least squares (numpy's `polyfit`), the first fifth of the looks left out as warming up."""
-    requests, resident = np.array(looks[len(looks) // 5 :]).T
+    """The slope is by least squares (numpy's `polyfit`)."""
+    requests, resident = np.array(looks[len(looks) // 2 :]).T
     grown = 10_000 * float(np.polyfit(requests, resident, 1)[0]) if len(requests) > 2 else None
-    return Memory(looks[-1][0], looks[0][1], looks[-1][1], grown)
+    return Memory(looks[-1][0], looks[0][1], looks[-1][1], grown, looks)
 
 
 def stages(told: Mapping[str, float]) -> dict[str, float]:
@@ -434,7 +436,11 @@ def show(report: Report) -> None:
         )
     CONSOLE.print(table)
     grown = report.memory
-    by = "" if grown.per_10_000_requests is None else f", {grown.per_10_000_requests:+.2f} MB per 10,000 searches"
+    by = (
+        ""
+        if grown.per_10_000_requests is None
+        else f", {grown.per_10_000_requests:+.2f} MB per 10,000 searches in the second half"
+    )
     CONSOLE.print(
         f"Memory over {grown.requests:,} searches: {grown.first:,.0f} MB at first, {grown.last:,.0f} MB at last{by}."
     )
