@@ -58,9 +58,8 @@ _SPOOLED: Final = 1 << 14
 _OWNERS: Final = "owners.npy"
 _DEAD: Final = "dead.npy"
 
-# One query runs on one thread: two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds,
-# and threads that share one small product of matrices wait for each other wherever another process wants a core.
-faiss.omp_set_num_threads(1)
+# Threads that share one small product of matrices wait for each other wherever another process wants a core. This holds
+# for numpy in all threads; what FAISS may use is said by each thread for itself (`VectorIndex.nearest`).
 threadpool_limits(1, "blas")
 
 
@@ -233,6 +232,8 @@ class VectorIndex:
 
     def nearest(self, scope: Scope, query: Vector, limit: int) -> Nearest:
         """See `Engine.nearest`. `query` is float32 [d] with finite values, else InvalidInput."""
+        # Two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds.
+        faiss.omp_set_num_threads(1)
         best: dict[int, Match] = {}
         plan = Plan("none", 0, 0)
         for segment in self._segments if limit > 0 else ():

@@ -2,8 +2,10 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import faiss
 import msgspec
 import numpy as np
 import pytest
@@ -200,6 +202,17 @@ def test_the_plan_says_what_was_done(everything: policy.Scope, tmp_path: Path) -
     assert index.nearest(everything.narrowed(BitMap([2])), query, 3).plan == Plan("gather", 1, 1)
     nothing = index.nearest(everything.narrowed(BitMap()), query, 3)
     assert (nothing.matches, nothing.plan) == ([], Plan("none", 0, 0))
+
+
+def test_a_search_keeps_to_one_thread_in_whichever_thread_it_is_made(everything: policy.Scope, tmp_path: Path) -> None:
+    index = written(vectors(np.eye(8), range(8)), tmp_path / "index")
+
+    def searched() -> int:
+        index.nearest(everything, np.eye(8, dtype=np.float32)[2], 3)
+        return int(faiss.omp_get_max_threads())
+
+    with ThreadPoolExecutor(1) as request:
+        assert request.submit(searched).result() == 1
 
 
 @pytest.mark.parametrize("query", [np.array([np.nan, 0, 0]), np.array([1, 0]), np.array([np.inf, 0, 0])])
