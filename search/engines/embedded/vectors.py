@@ -142,8 +142,8 @@ class Segment:
             wanted *= 4
 
     def read(self, asset: int) -> NDArray[np.float32]:
-        """The rows of one asset, float32 [n, d]."""
-        return self._rows.read(self._of(np.array([asset])))
+        """The rows of one asset, float32 [n, d]; none of one that has none here."""
+        return self._rows.read(self._of(_array(self._all & BitMap([asset]))))
 
     def _best(self, inside: BitMap, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
         """The best rows of these assets, their scores, and how they were found."""

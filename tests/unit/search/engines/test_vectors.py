@@ -195,6 +195,19 @@ def test_fresh_rows_cost_a_segment_of_their_own_and_gone_ones_are_not_found(
     )
 
 
+def test_an_asset_is_read_in_whichever_segment_it_is_and_one_without_rows_has_none(
+    everything: policy.Scope, tmp_path: Path
+) -> None:
+    rows = np.eye(5)
+    first = written(vectors(rows[:4], [0, 1, 5, 7]), tmp_path / "1")
+    index = VectorIndex([*first, *written(vectors(rows[4:], [9]), tmp_path / "2")])
+    owners = {0: 0, 1: 1, 5: 2, 7: 3, 9: 4}
+    for asset in range(12):
+        expected = rows[owners[asset]][None] if asset in owners else np.zeros((0, 5))
+        assert np.array_equal(index.rows_of(everything, asset), expected), asset
+    assert index.rows_of(everything.narrowed(BitMap([1])), 5).shape == (0, 5)
+
+
 def test_the_plan_says_what_was_done(everything: policy.Scope, tmp_path: Path) -> None:
     index = written(vectors(np.eye(8), range(8)), tmp_path / "index")
     query = np.eye(8, dtype=np.float32)[2]
