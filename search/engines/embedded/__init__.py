@@ -84,6 +84,7 @@ class EmbeddedEngine:
         for space, vectors in corpus.spaces.items():
             if vectors.model_id != self._models[space]:
                 raise ModelUnavailable(f"Vectors of {vectors.model_id} cannot be indexed as {self._models[space]}.")
+        self.refresh()  # what is taken over must not be of a generation that is swept away by now
 
         def fill(directory: Path) -> None:
             for space, vectors in corpus.spaces.items():

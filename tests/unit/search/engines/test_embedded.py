@@ -184,6 +184,8 @@ def test_a_reader_moves_on_to_what_another_process_published(tmp_path: Path) -> 
     for _ in range(3):
         writer.publish(corpus())
     assert generation.numbers(tmp_path) == [3, 4], "old generations go, the last but one stays"
+    reader.publish(corpus(head=9))
+    assert (reader.generation, reader.head) == (5, 9), "whoever publishes next takes over from the newest"
 
 
 def test_every_damaged_file_is_found_before_it_is_served(tmp_path: Path) -> None:
