@@ -236,12 +236,11 @@ class Catalog:
 
         Both int64 [n]; parts of vanished assets are left out.
         """
-        segments, embeddings, assets = schema.segments, schema.embeddings, schema.assets
-        made = (embeddings.c.content_hash == segments.c.embedding_key) & (embeddings.c.model_id == model_id)
+        segments, assets = schema.segments, schema.assets
         query = (
             sa.select(segments.c.ordinal, segments.c.asset)
             .join(assets, assets.c.ordinal == segments.c.asset)
-            .where(segments.c.kind.in_(kinds), assets.c.vanished.is_(None), sa.exists().where(made))
+            .where(segments.c.kind.in_(kinds), assets.c.vanished.is_(None), sa.exists().where(_made_by(model_id)))
             .order_by(segments.c.ordinal)
         )
         with self._engine.connect() as connection:
@@ -252,12 +251,11 @@ class Catalog:
     def vectors_of(self, model_id: str, segments: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors that the model has made of these parts, each of which must have one, float32 [n, d]."""
         parts, embeddings = schema.segments, schema.embeddings
-        made = (embeddings.c.content_hash == parts.c.embedding_key) & (embeddings.c.model_id == model_id)
         found: dict[int, bytes] = {}
         with self._engine.connect() as connection:
             for start in range(0, len(segments), _PART):
                 here = parts.c.ordinal.in_(segments[start : start + _PART].tolist())
-                query = sa.select(parts.c.ordinal, embeddings.c.vector).join(embeddings, made).where(here)
+                query = sa.select(parts.c.ordinal, embeddings.c.vector).join(embeddings, _made_by(model_id)).where(here)
                 found |= {row.ordinal: row.vector for row in connection.execute(query)}
         rows = [np.frombuffer(found[segment], "<f4") for segment in segments.tolist()]
         return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
@@ -278,11 +276,10 @@ class Catalog:
 
     def paths_lacking(self, kinds_by_model: Mapping[str, Sequence[str]]) -> set[str]:
         """The files with a segment of these kinds that the model (id to kinds) has made no vector of."""
-        segments, embeddings, assets = schema.segments, schema.embeddings, schema.assets
+        segments, assets = schema.segments, schema.assets
 
         def unseen(model_id: str) -> sa.ColumnElement[bool]:
-            same = (embeddings.c.content_hash == segments.c.embedding_key) & (embeddings.c.model_id == model_id)
-            return ~sa.exists().where(same).correlate(segments)
+            return ~sa.exists().where(_made_by(model_id)).correlate(segments)
 
         lacking: set[str] = set()
         with self._engine.connect() as connection:
@@ -432,6 +429,12 @@ def _begin(connection: sa.Connection) -> None:
     """Writers take the lock at once: a reader that turns writer could be refused without waiting."""
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _made_by(model_id: str) -> sa.ColumnElement[bool]:
+    """That an embedding is the model's, of what a segment shows or says."""
+    segments, embeddings = schema.segments.c, schema.embeddings.c
+    return (embeddings.content_hash == segments.embedding_key) & (embeddings.model_id == model_id)
 
 
 def _now() -> datetime:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from search.bitmaps import as_bitmap
+from search.bitmaps import as_array, as_bitmap
 from search.ragged import CHUNK, HEAD, Chunk, Ragged
 
 _END: Final = "\n"
@@ -53,7 +53,7 @@ class Texts:
             if not among.range_cardinality(number * CHUNK, (number + 1) * CHUNK):
                 continue
             there = as_bitmap(_rows(chunk, begun) + number * CHUNK) & among
-            rows = np.frombuffer(there.to_array(), np.uint32).astype(np.int64) % CHUNK
+            rows = as_array(there) % CHUNK
             for text in seen:
                 rows = _others(chunk, rows, text)
             while len(rows):

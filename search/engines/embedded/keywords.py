@@ -12,7 +12,6 @@ occur, and hardly on who asks. So pages are full and exact in any scope, and a c
 """
 
 import unicodedata
-from array import array
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from search.bitmaps import as_array, as_bitmap
 from search.engine import Document, Match
 from search.engines.embedded.analysis import ENGLISH, Languages, cut, forms
 from search.engines.embedded.postings import Builder, Numbers, Postings, row_of, weight_of
@@ -114,7 +114,7 @@ class KeywordIndex:
         within = _Within(scope, self._postings)
         lists = [self._postings.of(word) for word in said[0]] if len(said) == 1 else [self._postings.side_by_side(said)]
         assets = [self._postings.assets[within.rows(within.keep(entries)[0])] for entries in lists]
-        return BitMap(array("I", np.unique(np.concatenate(assets)).astype(np.uint32).tobytes()))
+        return as_bitmap(np.unique(np.concatenate(assets)))
 
     def _same(self, word: str) -> list[int]:
         return self._vocabulary.same(forms(word, self.languages))
@@ -187,7 +187,7 @@ class _Within:
         self.size = len(known)
         if postings.everything.issubset(scope.assets):
             return
-        ordinals = np.frombuffer(scope.assets.to_array(), np.uint32).astype(np.int64)
+        ordinals = as_array(scope.assets)
         if len(ordinals) < _FEW * len(known):
             starts, ends = np.searchsorted(known, ordinals), np.searchsorted(known, ordinals, "right")
             counts = ends - starts

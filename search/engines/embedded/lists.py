@@ -46,11 +46,12 @@ _ROUNDS: Final = 10
 _KEPT: Final = 4
 _TOGETHER: Final = 2
 
+#: Errors, and queries, that the model is made of; rows that are added at a time.
 _SAMPLED: Final = 512
+_ADDED: Final = 1 << 16
 
 #: The least variance, so that a list of equal rows deviates by something.
 _LEAST: Final = 1e-9
-_ADDED: Final = 1 << 16
 
 #: Deviations by which a residual may lie towards the query, float64 [points], where the distribution is counted.
 _DEVIATIONS: Final = np.linspace(0, 10, 201)
@@ -127,9 +128,7 @@ class _Look:
         self._lists, self._rows, self._query, self._limit = lists, rows, query, limit
         self._turned = lists.turn @ (lists.axes @ query)
         self._near = lists.centroids @ query
-        squares = (lists.axes @ query) ** 2
-        across = np.maximum(np.float32(0), query @ query - squares.sum())
-        self._deviations = np.sqrt(lists.variances @ np.append(squares, across))
+        self._deviations = _deviations(lists.variances, query[None], lists.axes)[:, 0]
         self._off = _rms(lists.errors @ query) + _LEAST
         self._counts = lists.counts(allowed)
         self._allowed = allowed

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pyroaring import BitMap
 
+from search.bitmaps import as_bitmap
 from search.engine import Document
 from search.engines.embedded.analysis import cut
 from search.errors import InvalidInput
@@ -160,7 +160,7 @@ class Postings:
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self.assets: NDArray[np.int64] = arrays["assets"]
-        self.everything: Final = BitMap(array("I", self.assets.astype(np.uint32).tobytes()))
+        self.everything: Final = as_bitmap(self.assets)
         self.segments: NDArray[np.int64] = arrays["segments"]
         self._text: Numbers = arrays["text"]
         self._entries: Numbers = arrays["entries"]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 from threadpoolctl import threadpool_limits
 
+from search.bitmaps import as_array, as_bitmap
 from search.embedding import Vector
 from search.engine import Match, Nearest, Plan, VectorRows, Vectors
 from search.engines.embedded import lists
@@ -85,7 +86,7 @@ class Segment:
         self._start = np.append(0, np.cumsum(np.bincount(owned)))
         self._row: Numbers = np.zeros(len(self._start), np.int64)
         self._row[owned] = live
-        self._all = BitMap(np.unique(owned).astype(np.uint32))
+        self._all = as_bitmap(np.unique(owned))
         self._lock = Lock()
         self._kept: dict[bytes, Allowed] = {}
 
@@ -143,12 +144,12 @@ class Segment:
 
     def read(self, asset: int) -> NDArray[np.float32]:
         """The rows of one asset, float32 [n, d]; none of one that has none here."""
-        return self._rows.read(self._of(_array(self._all & BitMap([asset]))))
+        return self._rows.read(self._of(as_array(self._all & BitMap([asset]))))
 
     def _best(self, inside: BitMap, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
         """The best rows of these assets, their scores, and how they were found."""
         few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
-        if len(inside) <= few and len(rows := self._of(_array(inside))) <= few:
+        if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
             best, scores = self._rows.best(query, rows, limit)
             return best, scores, Plan("gather", len(rows), len(rows))
         allowed = self._allowed(inside)
@@ -162,8 +163,9 @@ class Segment:
         """The rows of these assets. It is kept for those who ask with the same filter again."""
         key = inside.serialize()
         with self._lock:
-            if (allowed := self._kept.pop(key, None)) is None:
-                allowed = self._mark(inside)
+            allowed = self._kept.pop(key, None)
+        allowed = allowed or self._mark(inside)
+        with self._lock:
             self._kept[key] = allowed  # the newest stands last
             if len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
@@ -173,12 +175,12 @@ class Segment:
         """Marked from whichever is less: the rows of these assets, or the others."""
         if 2 * len(inside) > len(self._all):
             marked = self._alive.copy()
-            others = self._of(_array(self._all - inside))
+            others = self._of(as_array(self._all - inside))
             marked[others] = False
             count = len(self) - len(others)
         else:
             marked = np.zeros(len(self._alive), np.bool_)
-            rows = self._of(_array(inside))
+            rows = self._of(as_array(inside))
             marked[rows] = True
             count = len(rows)
         return Allowed(np.packbits(marked, bitorder="little"), count, count == self._written)
@@ -215,8 +217,8 @@ class VectorIndex:
         `before` must lie on the same file system, and of the same model. Raises InvalidInput for NaN and infinity.
         """
         directory.mkdir()
-        kept, fresh = _plan(vectors, before)
         live = np.sort(vectors.segments)
+        kept, fresh = _plan(vectors.segments, live, list(before or ()))
         for name, segment in enumerate(kept):
             shutil.copytree(segment.origin, directory / str(name), copy_function=_taken_over)
             (directory / str(name) / _DEAD).unlink(missing_ok=True)
@@ -258,13 +260,14 @@ class VectorIndex:
         return iter(self._segments)
 
 
-def _plan(vectors: Vectors, before: VectorIndex | None) -> tuple[list[Segment], Numbers]:
-    """Which segments are kept, and which vectors (by their place) a new one is made of."""
-    live = np.sort(vectors.segments)
-    kept = list(before or ())
+def _plan(wanted: Numbers, live: Numbers, kept: list[Segment]) -> tuple[list[Segment], Numbers]:
+    """Which of the segments are kept, and which of the wanted vectors (by their place) a new one is made of.
+
+    Vectors are known by the catalog's segments; `live` are those wanted, sorted.
+    """
     while True:
         there = np.sort(np.concatenate([np.zeros(0, np.int64), *(segment.segments for segment in kept)]))
-        fresh = np.flatnonzero(~_among(vectors.segments, there))
+        fresh = np.flatnonzero(~_among(wanted, there))
         thin = [segment for segment in kept if segment.share(live) < _ALIVE]
         small = [segment for segment in kept[-1:] if len(fresh) and len(segment) <= max(_SMALL, 2 * len(fresh))]
         if not (folded := [*thin, *small][:1]):
@@ -302,11 +305,6 @@ def _taken_over(file: str, to: str) -> None:
         os.link(file, to)
     except OSError:
         shutil.copyfile(file, to)
-
-
-def _array(assets: BitMap) -> Numbers:
-    """int64 [n], since numpy looks things up by no other numbers without turning them into these, more slowly."""
-    return np.asarray(assets.to_array()).astype(np.int64)
 
 
 def _among(numbers: Numbers, sorted_numbers: Numbers) -> NDArray[np.bool_]:
