@@ -1,16 +1,59 @@
 """Between roaring bitmaps and numpy, by the ways that cost milliseconds a million and not tens of them."""
 
 from array import array
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+#: What serialised bitmaps are made of: the mark of one that has runs, how many containers such a one must have to be
+#: followed by their offsets, the numbers that a container is for, and how many of them it lists one by one at most.
+_WITH_RUNS: Final = 12347
+_WITH_OFFSETS: Final = 4
+_CONTAINER: Final = 1 << 16
+_LISTED: Final = 1 << 12
+
 
 def as_array(numbers: BitMap) -> NDArray[np.int64]:
     """The numbers of a bitmap, ascending, int64 [n]."""
     return np.frombuffer(numbers.to_array(), np.uint32).astype(np.int64)
+
+
+def as_flags(numbers: BitMap, size: int) -> NDArray[np.bool_]:
+    """Whether each number from 0 to size - 1 is in a bitmap, none of which is larger, bool [size].
+
+    Read from what the bitmap is made of, containers of 65,536 numbers each (the format of RoaringFormatSpec): of a
+    crowded bitmap that takes a tenth of the time of setting flags number by number.
+    """
+    data = numbers.serialize()
+    cookie = int.from_bytes(data[:4], "little")
+    runs = np.zeros(0, np.bool_)
+    if cookie & 0xFFFF == _WITH_RUNS:
+        count = (cookie >> 16) + 1
+        place = 4 + (count + 7) // 8
+        runs = np.unpackbits(np.frombuffer(data, np.uint8, (count + 7) // 8, 4), bitorder="little").view(np.bool_)
+    else:
+        count, place = int.from_bytes(data[4:8], "little"), 8
+    header = np.frombuffer(data, "<u2", 2 * count, place).astype(np.int64)
+    place += 4 * count
+    if not len(runs) or count >= _WITH_OFFSETS:
+        place += 4 * count
+    flags = np.zeros(-(-size // _CONTAINER) * _CONTAINER, np.bool_)
+    for number, (key, last) in enumerate(header.reshape(count, 2).tolist()):
+        own = flags[key * _CONTAINER : (key + 1) * _CONTAINER]
+        if len(runs) and runs[number]:
+            told = int.from_bytes(data[place : place + 2], "little")
+            for start, more in np.frombuffer(data, "<u2", 2 * told, place + 2).reshape(told, 2).tolist():
+                own[start : start + more + 1] = True
+            place += 2 + 4 * told
+        elif last >= _LISTED:
+            own[:] = np.unpackbits(np.frombuffer(data, np.uint8, _CONTAINER // 8, place), bitorder="little")
+            place += _CONTAINER // 8
+        else:
+            own[np.frombuffer(data, "<u2", last + 1, place)] = True
+            place += 2 * (last + 1)
+    return flags[:size]
 
 
 def as_bitmap(numbers: NDArray[Any]) -> BitMap:

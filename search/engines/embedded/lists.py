@@ -10,9 +10,7 @@ lists left aside are asked, each time, how many rows better than the worst found
 
 where a row's inner product with the query is that of the list's centroid, which is known, and that of the row's
 residual, whose deviation is known from a sample of residuals, and whose distribution was counted when the index was
-made. The lists looked into so far tell by how much such sums overstate for this query, since how many rows they hold
-that reach the threshold is known. Looking ends when the sum is below a tolerance. Nothing in it is tuned to a kind of
-filter or of query.
+made. Looking ends when the sum is below a tolerance. Nothing in it is tuned to a kind of filter or of query.
 
 Useful for: segments of tens of thousands of rows and more. Not useful for: few allowed rows (`rows` scores them all).
 """
@@ -54,14 +52,18 @@ _ADDED: Final = 1 << 16
 _LEAST: Final = 1e-9
 
 #: Deviations by which a residual may lie towards the query, float64 [points], where the distribution is counted.
-_DEVIATIONS: Final = np.linspace(0, 10, 201)
+_STEP: Final = 0.05
+_STEPS: Final = 200
+_DEVIATIONS: Final = _STEP * np.arange(_STEPS + 1)
 
 #: The share of an answer that may be missed by expectation.
-_TOLERANCE: Final = 0.002
+_TOLERANCE: Final = 0.005
 
-#: Allowed rows that a first glance takes in, and rows whose code is so good that they are scored.
+#: Allowed rows in the lists that are looked into first, and rows whose code is so good that they are scored: all but
+#: those whose code is so many deviations below what is wanted. The codes of odd rows are off by five and more.
 _FIRST: Final = 1000
-_SCORED: Final = 1000
+_SCORED: Final = 600
+_REACH: Final = 6.0
 
 #: Rows that are scored for their codes before a scan of all is the better way.
 _HOPELESS: Final = 1 << 16
@@ -108,7 +110,7 @@ class Lists:
     def best(self, rows: Rows, query: Vector, allowed: Allowed, limit: int) -> Found:
         """The `limit` best of the allowed rows but for a few in a thousand; fewer only where fewer are allowed."""
         look = _Look(self, rows, query, allowed, limit)
-        look.glance()
+        look.into(look.nearest())
         while len(chosen := look.promising()):
             look.into(chosen)
         return look.found()
@@ -125,77 +127,80 @@ class _Look:
     """One query on its way through the lists."""
 
     def __init__(self, lists: Lists, rows: Rows, query: Vector, allowed: Allowed, limit: int) -> None:
-        self._lists, self._rows, self._query, self._limit = lists, rows, query, limit
+        self._lists, self._rows, self._limit = lists, rows, limit
+        self._asked = rows.asked(query)
         self._turned = lists.turn @ (lists.axes @ query)
         self._near = lists.centroids @ query
         self._deviations = _deviations(lists.variances, query[None], lists.axes)[:, 0]
-        self._off = _rms(lists.errors @ query) + _LEAST
+        self._off = float(np.linalg.norm(lists.errors @ query)) / len(lists.errors) ** 0.5 + _LEAST
         self._counts = lists.counts(allowed)
         self._allowed = allowed
         self._selector = None if allowed.every else faiss.IDSelectorBitmap(allowed.bits)
         self._seen = np.zeros(len(self._counts), np.bool_)
         self._threshold = -np.inf
-        self._best = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        self._possible = np.zeros(0, np.float32), np.zeros(0, np.int64)
         self._scored = 0
         self._whole = False
 
     def found(self) -> Found:
-        return Found(*self._best, self._scored, self._whole)
+        """The best of those that are possible by the high plane alone."""
+        _, rows = self._possible
+        scores = self._rows.scores(self._asked, rows)
+        best = np.argsort(-scores, kind="stable")[: self._limit]
+        return Found(rows[best], scores[best], self._scored, self._whole)
 
-    def glance(self) -> None:
-        """Learn a first threshold from the lists nearest to the query; they are still to be looked into."""
+    def nearest(self) -> Numbers:
+        """The lists nearest to the query, enough to learn a first threshold from."""
         order = np.argsort(-(self._near + 2 * self._deviations))
         order = order[self._counts[order] > 0]
-        enough = int(np.searchsorted(np.cumsum(self._counts[order]), max(_FIRST, 2 * self._limit))) + 1
-        _, candidates = self._scan(order[:enough], 2 * self._limit)
-        _, scores = self._rows.best(self._query, candidates, self._limit)
-        if len(scores) == self._limit:
-            self._threshold = scores[-1]
+        return order[: int(np.searchsorted(np.cumsum(self._counts[order]), max(_FIRST, 2 * self._limit))) + 1]
 
     def promising(self) -> Numbers:
         """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
         short = (self._threshold - self._near) / self._deviations
-        expected = self._counts * np.interp(short, _DEVIATIONS, self._lists.beyond)
-        if self._seen.any():  # in the lists looked into as many rows as are wanted are that good, and no more
-            expected *= min(1.0, self._limit / max(float(expected[self._seen].sum()), 1e-9))
+        expected = self._counts * self._lists.beyond[np.clip(short / _STEP, 0, _STEPS).astype(np.intp)]
         expected[self._seen] = 0
-        if expected.sum() <= _TOLERANCE * self._limit:
+        tolerated = _TOLERANCE * self._limit
+        left = float(expected.sum())
+        if left <= tolerated:
             return np.zeros(0, np.int64)
-        order = np.argsort(-expected)
-        left = np.cumsum(expected[order][::-1])[::-1]
-        order = order[: int(np.count_nonzero(left > _TOLERANCE * self._limit))]
+        likely = np.flatnonzero(expected > tolerated / len(expected))  # all others together are tolerated
+        likely = likely[np.argsort(-expected[likely])]
+        needed = int(np.count_nonzero(left - np.cumsum(expected[likely]) > tolerated)) + 1
         most = max(_AT_ONCE, _MORE * self._scored)
-        return order[: int(np.searchsorted(np.cumsum(self._lists.sizes[order]), most)) + 1]
+        return likely[: min(needed, int(np.searchsorted(np.cumsum(self._lists.sizes[likely]), most)) + 1)]
 
     def into(self, chosen: Numbers) -> None:
         """Find what is best in some lists, and be done with them."""
-        there, allowed = int(self._lists.sizes[chosen].sum()), int(self._counts[chosen].sum())
-        wanted = min(max(_SCORED, 4 * self._limit), there)
+        allowed = int(self._counts[chosen].sum())
+        wanted = min(max(_SCORED, 4 * self._limit), allowed)
         while True:
             codes, candidates = self._scan(chosen, wanted)
-            rows, scores = self._rows.best(self._query, candidates, self._limit)
-            rows, scores = np.append(self._best[0], rows), np.append(self._best[1], scores)
-            first = np.argsort(-scores, kind="stable")[: self._limit]
-            if len(codes) < wanted or wanted == there or self._settled(codes, allowed - wanted, scores[first[-1]]):
+            candidates = candidates[: int(np.count_nonzero(codes >= self._threshold - _REACH * self._off))]
+            scores, rows = self._rows.roughly(self._asked, candidates, len(candidates))
+            scores, rows = np.append(self._possible[0], scores), np.append(self._possible[1], rows)
+            if len(scores) >= self._limit:
+                self._threshold = float(np.partition(scores, -self._limit)[-self._limit])
+            if len(codes) < wanted or wanted == allowed or self._settled(codes, allowed - wanted):
                 break
-            wanted = min(4 * wanted, there)
+            wanted = min(4 * wanted, allowed)
             if wanted > _HOPELESS:
                 self._scan_all()
                 return
-        self._best = rows[first], scores[first]
-        if len(first) == self._limit:
-            self._threshold = max(self._threshold, scores[first[-1]])
+        # The difference of two such scores deviates by the root of two more than one does.
+        possible = scores >= self._threshold - 2**0.5 * self._asked.blur
+        self._possible = scores[possible], rows[possible]
         self._seen[chosen] = True
-        self._scored += there
+        self._scored += int(self._lists.sizes[chosen].sum())
 
-    def _settled(self, codes: Scores, left: int, threshold: float) -> bool:
+    def _settled(self, codes: Scores, left: int) -> bool:
         """Whether hardly any of the rows that were left by their codes, all worse than `codes`, reach the threshold.
 
         Towards worse codes there are exponentially more rows, at a rate that the worse half of `codes` tells, and what
         codes are off by is taken for normal. With d from the worst code to the threshold, R codes, growth g and
         deviation s, as many rows reach it as R g exp(g u) Q((d + u) / s) du adds up to, for u from 0 on.
         """
-        deviation, apart = self._off, threshold - float(codes[-1])
+        deviation, apart = self._off, self._threshold - float(codes[-1])
         growth = math.log(2) / max(float(codes[len(codes) // 2] - codes[-1]), _LEAST)
         tilted = growth * deviation
         reaching = math.exp(min(700.0, tilted * tilted / 2 - growth * apart)) * _normal(apart / deviation - tilted)
@@ -204,7 +209,8 @@ class _Look:
 
     def _scan_all(self) -> None:
         """Codes cannot tell what is best (there are very many like it, or codes are poor): score every row."""
-        self._best = self._rows.best_of_all(self._query, self._allowed.bits, self._allowed.count, self._limit)
+        rows, scores = self._rows.best_of_all(self._asked, self._allowed.bits, self._allowed.count, self._limit)
+        self._possible = scores, rows
         self._seen[:] = True
         self._scored += len(self._rows)
         self._whole = True
@@ -402,8 +408,3 @@ def _beyond(
 def _normal(deviations: float) -> float:
     """The share of a normal distribution that lies further up than so many deviations."""
     return math.erfc(deviations / math.sqrt(2)) / 2
-
-
-def _rms(values: NDArray[np.float32]) -> float:
-    """The root of the mean square."""
-    return float(np.sqrt((values * values).mean()))

@@ -14,6 +14,7 @@ from threading import local
 from typing import Any, Final
 
 import faiss
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,9 +40,26 @@ _TINY: Final = float(np.finfo(np.float32).tiny)
 _WRITTEN: Final = 1 << 16
 _GATHERED: Final = 1 << 11
 
+#: How many are looked at by the high plane first, of which most are ruled out.
+_ROUGH: Final = 256
+
 #: How many deviations of rounding the high plane is trusted to: in twelve dimensions or fewer that is the most that
 #: rounding can do, in more one score in a thousand million is further off.
 _DEVIATIONS: Final = 6.0
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A query as the planes take it, float32 [dimensions as they are padded].
+
+    `rough` is for the high plane alone, in whole steps of what `step` says, and such a score is off by `blur` at most;
+    `high` and `low` are for both.
+    """
+
+    rough: NDArray[np.float32]
+    step: float
+    blur: float
+    high: NDArray[np.float32]
+    low: NDArray[np.float32]
 
 
 class Rows:
@@ -54,7 +72,7 @@ class Rows:
         self._steps = steps.astype(np.float32)
         self._longest = longest
         self._planes = (high, low)  # they own what the arrays of bytes only look at
-        self._scratch = local()
+        self._rough, self._exact = (_Workbench(high.d, exact=exact) for exact in (False, True))
 
     def __len__(self) -> int:
         return len(self._high)
@@ -64,12 +82,12 @@ class Rows:
         """Write the rows of `vectors` (float32 [m, d]) that `order` names; -1 makes a row of noughts."""
         named = order[order >= 0]
         largest = np.zeros(vectors.shape[1], np.float32)
-        for part in _parts(named, _WRITTEN):
+        for _, part in _parts(named, _WRITTEN):
             largest = np.maximum(largest, np.abs(vectors[part]).max(axis=0))
         steps = np.maximum(largest.astype(np.float64) / _LARGEST, _TINY)
         high, low = (_plane(len(steps), exact=False) for _ in range(2))
         longest = 0.0
-        for part in _parts(order, _WRITTEN):
+        for _, part in _parts(order, _WRITTEN):
             whole = np.zeros((len(part), high.d), np.int32)
             whole[part >= 0, : len(steps)] = np.rint(vectors[part[part >= 0]] / steps)
             coarse = (whole + 128) >> 8
@@ -96,91 +114,89 @@ class Rows:
         high, low = (codes[rows, : self.dimension].astype(np.float64) - 128 for codes in (self._high, self._low))
         return ((high * 256 + low) * self._exact_steps).astype(np.float32)
 
-    def best(self, query: Vector, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
-        """The `limit` best of some rows, best first, with their inner products with the query, float32."""
-        return self._settled(query, limit, len(rows), lambda wanted: self._gather(query, rows, wanted))
+    def asked(self, query: Vector) -> Asked:
+        """A query, float32 [d], made ready for `best`, `best_of_all` and `scores`."""
+        low = np.zeros(self._planes[0].d, np.float32)
+        low[: len(query)] = query * self._steps
+        high = low * 256
+        step = max(float(np.abs(high).max()) / 127, _TINY)
+        # What the high plane's own rounding, and that of the query to 8 bits, put a score off by.
+        blur = _DEVIATIONS * (float(np.linalg.norm(high)) + step * self._longest) / 12**0.5
+        return Asked(np.rint(high / step), step, blur, high, low)
 
-    def best_of_all(self, query: Vector, bits: NDArray[np.uint8], allowed: int, limit: int) -> tuple[Numbers, Scores]:
+    def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
+        """The `limit` best of some rows, one at least, best first, and their inner products with the query, float32."""
+        return self._settled(asked, limit, len(rows), lambda wanted: self.roughly(asked, rows, wanted))
+
+    def best_of_all(self, asked: Asked, bits: NDArray[np.uint8], allowed: int, limit: int) -> tuple[Numbers, Scores]:
         """The same of the rows that bits allow (uint8, eight a byte, the lowest first), by one pass over all rows."""
         selector = faiss.IDSelectorBitmap(bits)
-        return self._settled(query, limit, allowed, lambda wanted: self._pass(query, selector, wanted))
+        return self._settled(asked, limit, allowed, lambda wanted: self._pass(asked, selector, wanted))
 
-    def _settled(
-        self, query: Vector, limit: int, allowed: int, roughly: Callable[[int], tuple[Scores, Numbers]]
-    ) -> tuple[Numbers, Scores]:
-        """The best by both planes, once none that the high plane alone has put further down can be among them."""
-        wanted = min(allowed, 2 * limit + 64)
-        while True:
-            rough, found = roughly(wanted)
-            exact = self.scores(query, found)
-            best = np.argsort(-exact, kind="stable")[:limit]
-            if wanted == allowed or rough[-1] + self._blur(query) < exact[best[-1]]:
-                return found[best], exact[best]
-            wanted = min(allowed, 4 * wanted)
-
-    def scores(self, query: Vector, rows: Numbers) -> Scores:
-        """The inner products of some rows with the query, float32 [m], from both planes."""
-        low = query * self._steps
-        return self._all(self._high, low * 256, rows) + self._all(self._low, low, rows)
-
-    def _asked(self, query: Vector) -> tuple[Vector, float]:
-        """The query in 8 bits, float32 [d], as the high plane is asked, and what one of its scores is worth."""
-        wide = query * self._steps * 256
-        step = max(float(np.abs(wide).max()) / 127, _TINY)
-        return np.rint(wide / step).astype(np.float32), step
-
-    def _blur(self, query: Vector) -> float:
-        """What a score of the high plane may be off by: its own rounding, and that of the query."""
-        wide = float(np.linalg.norm(query * self._steps)) * 256
-        return _DEVIATIONS * (wide + self._asked(query)[1] * self._longest) / 12**0.5
-
-    def _gather(self, query: Vector, rows: Numbers, limit: int) -> tuple[Scores, Numbers]:
-        """The `limit` best of some rows by the high plane alone, best first."""
-        asked, step = self._asked(query)
-        scores, found = [], []
-        for part in _parts(rows, _GATHERED):
-            best, places = self._filled(self._high, part, exact=False).search(
-                self._padded(asked), min(limit, len(part))
-            )
-            scores.append(best[0] * step)
-            found.append(part[places[0]])
+    def roughly(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Scores, Numbers]:
+        """The `limit` best of some rows by the high plane alone, best first, with such scores, off by `asked.blur`."""
+        scores, found = [np.zeros(0, np.float32)], [rows[:0]]
+        for _, part in _parts(rows, _GATHERED):
+            best, places = self._rough.best(self._high, part, asked.rough, min(limit, len(part)))
+            scores.append(best * asked.step)
+            found.append(part[places])
+        if len(found) <= 2:
+            return scores[-1], found[-1]
         every = np.concatenate(scores)
         kept = np.argsort(-every)[:limit]
         return every[kept], np.concatenate(found)[kept]
 
-    def _pass(self, query: Vector, selector: Any, limit: int) -> tuple[Scores, Numbers]:
-        asked, step = self._asked(query)
-        params = faiss.SearchParameters(sel=selector)
-        best, rows = self._planes[0].search(self._padded(asked), limit, params=params)
-        return best[0] * step, rows[0]
-
-    def _all(self, codes: NDArray[np.uint8], asked: Vector, rows: Numbers) -> Scores:
-        """One plane's share of the inner products of some rows."""
-        scores = np.empty(len(rows), np.float32)
-        start = 0
-        for part in _parts(rows, _GATHERED):
-            best, places = self._filled(codes, part, exact=True).search(self._padded(asked), len(part))
-            scores[start : start + len(part)][places[0]] = best[0]
-            start += len(part)
+    def scores(self, asked: Asked, rows: Numbers) -> Scores:
+        """The inner products of some rows with the query, float32 [m], from both planes."""
+        scores = np.zeros(len(rows), np.float32)
+        for codes, share in ((self._high, asked.high), (self._low, asked.low)):
+            for start, part in _parts(rows, _GATHERED):
+                best, places = self._exact.best(codes, part, share, len(part))
+                scores[start + places] += best
         return scores
 
-    def _padded(self, asked: Vector) -> NDArray[np.float32]:
-        padded = np.zeros((1, self._planes[0].d), np.float32)
-        padded[0, : len(asked)] = asked
-        return padded
+    def _settled(
+        self, asked: Asked, limit: int, allowed: int, roughly: Callable[[int], tuple[Scores, Numbers]]
+    ) -> tuple[Numbers, Scores]:
+        """The best by both planes, of all that the high plane alone, best first, does not rule out."""
+        wanted = min(allowed, max(_ROUGH, 4 * limit))
+        while True:
+            rough, found = roughly(wanted)
+            exact = self.scores(asked, found[:limit])
+            possible = int(np.count_nonzero(rough >= exact.min() - asked.blur))
+            if possible < wanted or wanted == allowed:
+                break
+            wanted = min(allowed, 4 * wanted)
+        exact = np.append(exact, self.scores(asked, found[limit:possible]))
+        best = np.argsort(-exact, kind="stable")[:limit]
+        return found[best], exact[best]
 
-    def _filled(self, codes: NDArray[np.uint8], rows: Numbers, *, exact: bool) -> Any:
-        """This thread's own small index, filled with some rows of a plane."""
-        name = "exact" if exact else "rough"
-        index = getattr(self._scratch, name, None)
-        if index is None:
-            index = _plane(self._planes[0].d, exact=exact)
-            index.add_sa_codes(np.zeros((_GATHERED, self._planes[0].d), np.uint8))
-            setattr(self._scratch, name, index)
-        index.ntotal = _GATHERED
-        np.take(codes, rows, axis=0, out=_codes(index)[: len(rows)], mode="clip")
-        index.ntotal = len(rows)
-        return index
+    def _pass(self, asked: Asked, selector: Any, limit: int) -> tuple[Scores, Numbers]:
+        params = faiss.SearchParameters(sel=selector)
+        best, rows = self._planes[0].search(asked.rough[None], limit, params=params)
+        return best[0] * asked.step, rows[0]
+
+
+class _Workbench(local):
+    """A small index, each thread's own, that some rows of a plane are copied to so that they can be scored."""
+
+    def __init__(self, dimension: int, *, exact: bool) -> None:
+        self._index = _plane(dimension, exact=exact)
+        self._index.add_sa_codes(np.zeros((_GATHERED, dimension), np.uint8))
+        self._codes = _codes(self._index)
+        self._scores, self._places = np.empty(_GATHERED, np.float32), np.empty(_GATHERED, np.int64)
+
+    def best(
+        self, codes: NDArray[np.uint8], rows: Numbers, asked: NDArray[np.float32], limit: int
+    ) -> tuple[Scores, Numbers]:
+        """The `limit` best of some rows, best first, as places among `rows`. It holds until the next call."""
+        np.take(codes, rows, axis=0, out=self._codes[: len(rows)], mode="clip")
+        self._index.ntotal = len(rows)
+        # FAISS is handed bare addresses, which spares what checking arrays takes: as much as scoring a hundred rows.
+        self._index.search_c(
+            1, faiss.swig_ptr(asked), limit, faiss.swig_ptr(self._scores), faiss.swig_ptr(self._places)
+        )
+        return self._scores[:limit], self._places[:limit]
 
 
 def _plane(dimension: int, *, exact: bool) -> Any:
@@ -202,6 +218,7 @@ def _codes(plane: Any) -> NDArray[np.uint8]:
     return codes.reshape(plane.ntotal, plane.d)
 
 
-def _parts(rows: Numbers, size: int) -> Iterator[Numbers]:
+def _parts(rows: Numbers, size: int) -> Iterator[tuple[int, Numbers]]:
+    """Parts of the rows, and where each begins."""
     for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+        yield start, rows[start : start + size]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 from threadpoolctl import threadpool_limits
 
-from search.bitmaps import as_array, as_bitmap
+from search.bitmaps import as_array, as_bitmap, as_flags
 from search.embedding import Vector
 from search.engine import Match, Nearest, Plan, VectorRows, Vectors
 from search.engines.embedded import lists
@@ -49,6 +49,9 @@ _GATHERED_SHARE: Final = 0.25
 
 #: Lists are not asked for more than this part of what is allowed.
 _MOST: Final = 8
+
+#: The share of assets from which it is quicker to ask each row for its asset's flag than to look up assets' rows.
+_CROWDED: Final = 0.2
 
 #: Filters of which the allowed rows are kept, a bit a row and less than that again for what they are known by.
 _KEPT: Final = 16
@@ -78,9 +81,8 @@ class Segment:
         self._assets[dead] = -1
         self._rows = rows
         self._lists = listed
-        self._alive = self._assets >= 0
         # Rows by asset: those of asset a are order[start[a] : start[a + 1]], and row[a] is the last of them.
-        live = np.flatnonzero(self._alive)
+        live = np.flatnonzero(self._assets >= 0)
         owned = self._assets[live]
         self._order: Numbers = live[np.argsort(owned, kind="stable")]
         self._start = np.append(0, np.cumsum(np.bincount(owned)))
@@ -150,11 +152,11 @@ class Segment:
         """The best rows of these assets, their scores, and how they were found."""
         few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
         if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
-            best, scores = self._rows.best(query, rows, limit)
+            best, scores = self._rows.best(self._rows.asked(query), rows, limit)
             return best, scores, Plan("gather", len(rows), len(rows))
         allowed = self._allowed(inside)
         if self._lists is None or _MOST * limit > allowed.count:
-            best, scores = self._rows.best_of_all(query, allowed.bits, allowed.count, limit)
+            best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, allowed.count, limit)
             return best, scores, Plan("scan", allowed.count, allowed.count)
         found = self._lists.best(self._rows, query, allowed, limit)
         return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
@@ -172,17 +174,12 @@ class Segment:
         return allowed
 
     def _mark(self, inside: BitMap) -> Allowed:
-        """Marked from whichever is less: the rows of these assets, or the others."""
-        if 2 * len(inside) > len(self._all):
-            marked = self._alive.copy()
-            others = self._of(as_array(self._all - inside))
-            marked[others] = False
-            count = len(self) - len(others)
-        else:
-            marked = np.zeros(len(self._alive), np.bool_)
-            rows = self._of(as_array(inside))
-            marked[rows] = True
-            count = len(rows)
+        if len(inside) < _CROWDED * len(self._all):
+            marked = np.zeros(len(self._assets), np.bool_)
+            marked[self._of(as_array(inside))] = True
+        else:  # the last flag is no asset's, but that of the rows which belong to none
+            marked = as_flags(inside, len(self._start))[self._assets]
+        count = int(np.count_nonzero(marked))
         return Allowed(np.packbits(marked, bitorder="little"), count, count == self._written)
 
     def _of(self, assets: Numbers) -> Numbers:

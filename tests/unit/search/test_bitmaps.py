@@ -1,0 +1,40 @@
+"""Bitmaps as arrays: read rightly whatever containers they are made of."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from search.bitmaps import as_array, as_bitmap, as_flags
+
+#: Numbers of several containers of 65,536 each.
+_SIZE = 300_000
+
+_SHARES = st.floats(0, 1) | st.sampled_from([0.0, 0.0001, 4096 / 65536, 0.5, 0.9999, 1.0])
+_RANGES = st.tuples(st.integers(0, _SIZE), st.integers(0, _SIZE)).map(sorted)
+
+
+@given(share=_SHARES, ranges=st.lists(_RANGES, max_size=6), optimised=st.booleans(), seed=st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_a_bitmap_of_any_containers_is_read_as_it_is(
+    share: float, ranges: list[list[int]], optimised: bool, seed: int
+) -> None:
+    some = np.random.default_rng(seed).random(_SIZE) < share
+    bitmap = as_bitmap(np.flatnonzero(some))
+    for start, stop in ranges:  # runs, and whole containers
+        bitmap |= BitMap(range(start, stop))
+        some[start:stop] = True
+    if optimised:
+        bitmap.run_optimize()
+
+    assert np.array_equal(as_flags(bitmap, _SIZE), some)
+    assert np.array_equal(as_array(bitmap), np.flatnonzero(some))
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537])
+def test_flags_are_as_many_as_are_asked_for(size: int) -> None:
+    full = BitMap(range(size))
+
+    assert as_flags(full, size).tolist() == [True] * size
+    assert not as_flags(BitMap(), size).any()
