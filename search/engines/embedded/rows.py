@@ -8,6 +8,7 @@ of independent roundings, whose deviation is known for every query.
 Useful for: scoring some chosen rows, or, when nothing else will do, all of them. Not useful for: choosing (`lists`).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import local
@@ -43,8 +44,7 @@ _GATHERED: Final = 1 << 11
 #: How many are looked at by the high plane first, of which most are ruled out.
 _ROUGH: Final = 256
 
-#: How many deviations of rounding the high plane is trusted to: in twelve dimensions or fewer that is the most that
-#: rounding can do, in more one score in a thousand million is further off.
+#: How many deviations of rounding the high plane is trusted to: one score in a thousand million is further off.
 _DEVIATIONS: Final = 6.0
 
 
@@ -120,12 +120,16 @@ class Rows:
         low[: len(query)] = query * self._steps
         high = low * 256
         step = max(float(np.abs(high).max()) / 127, _TINY)
-        # What the high plane's own rounding, and that of the query to 8 bits, put a score off by.
-        blur = _DEVIATIONS * (float(np.linalg.norm(high)) + step * self._longest) / 12**0.5
+        # The high plane's own rounding, and that of the query to 8 bits.
+        blur = _DEVIATIONS * math.hypot(float(np.linalg.norm(high)), step * self._longest) / 12**0.5
         return Asked(np.rint(high / step), step, blur, high, low)
 
     def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best of some rows, one at least, best first, and their inner products with the query, float32."""
+        if limit >= len(rows):
+            scores = self.scores(asked, rows)
+            best = np.argsort(-scores, kind="stable")
+            return rows[best], scores[best]
         return self._settled(asked, limit, len(rows), lambda wanted: self.roughly(asked, rows, wanted))
 
     def best_of_all(self, asked: Asked, bits: NDArray[np.uint8], allowed: int, limit: int) -> tuple[Numbers, Scores]:
@@ -143,7 +147,8 @@ class Rows:
         if len(found) <= 2:
             return scores[-1], found[-1]
         every = np.concatenate(scores)
-        kept = np.argsort(-every)[:limit]
+        kept = np.argpartition(-every, limit - 1)[:limit]
+        kept = kept[np.argsort(-every[kept])]
         return every[kept], np.concatenate(found)[kept]
 
     def scores(self, asked: Asked, rows: Numbers) -> Scores:
