@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from search.bitmaps import as_array, as_bitmap
+from search.bitmaps import as_array, as_bitmap, as_flags
 from search.engine import Document, Match
 from search.engines.embedded.analysis import ENGLISH, Languages, cut, forms
 from search.engines.embedded.postings import Builder, Numbers, Postings, row_of, weight_of
@@ -187,17 +187,15 @@ class _Within:
         self.size = len(known)
         if postings.everything.issubset(scope.assets):
             return
-        ordinals = as_array(scope.assets)
-        if len(ordinals) < _FEW * len(known):
+        if len(scope.assets) < _FEW * len(known):
+            ordinals = as_array(scope.assets)
             starts, ends = np.searchsorted(known, ordinals), np.searchsorted(known, ordinals, "right")
             counts = ends - starts
             self.size = int(counts.sum())
             offsets = np.arange(self.size) - np.repeat(np.cumsum(counts) - counts, counts)
             self._few = (np.repeat(starts, counts) + offsets).astype(np.uint32)
         else:
-            by_ordinal = np.zeros(max(known[-1], ordinals[-1]) + 1, np.bool_)
-            by_ordinal[ordinals] = True
-            self._allowed = by_ordinal[known]
+            self._allowed = as_flags(scope.assets, max(int(known[-1]), scope.assets.max()) + 1)[known]
 
     def keep(self, entries: Numbers) -> tuple[NDArray[np.int64], Numbers]:
         """The places of the entries (by row, one a document) that are within the scope, and their weights."""

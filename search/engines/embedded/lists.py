@@ -144,10 +144,10 @@ class _Look:
 
     def found(self) -> Found:
         """The best of those that are possible by the high plane alone."""
-        _, rows = self._possible
-        scores = self._rows.scores(self._asked, rows)
-        best = np.argsort(-scores, kind="stable")[: self._limit]
-        return Found(rows[best], scores[best], self._scored, self._whole)
+        rough, rows = self._possible
+        order = np.argsort(-rough)
+        best, scores = self._rows.exactly(self._asked, rough[order], rows[order], self._limit)
+        return Found(best, scores, self._scored, self._whole)
 
     def nearest(self) -> Numbers:
         """The lists nearest to the query, enough to learn a first threshold from."""
@@ -174,16 +174,18 @@ class _Look:
         """Find what is best in some lists, and be done with them."""
         allowed = int(self._counts[chosen].sum())
         wanted = min(max(_SCORED, 4 * self._limit), allowed)
+        scores, rows = self._possible
+        done = 0
         while True:
             codes, candidates = self._scan(chosen, wanted)
-            candidates = candidates[: int(np.count_nonzero(codes >= self._threshold - _REACH * self._off))]
-            scores, rows = self._rows.roughly(self._asked, candidates, len(candidates))
-            scores, rows = np.append(self._possible[0], scores), np.append(self._possible[1], rows)
+            close = int(np.count_nonzero(codes >= self._threshold - _REACH * self._off))
+            more = self._rows.roughly(self._asked, candidates[done:close], max(0, close - done))
+            scores, rows = np.append(scores, more[0]), np.append(rows, more[1])
             if len(scores) >= self._limit:
                 self._threshold = float(np.partition(scores, -self._limit)[-self._limit])
             if len(codes) < wanted or wanted == allowed or self._settled(codes, allowed - wanted):
                 break
-            wanted = min(4 * wanted, allowed)
+            done, wanted = wanted, min(4 * wanted, allowed)
             if wanted > _HOPELESS:
                 self._scan_all()
                 return

@@ -126,9 +126,9 @@ class Rows:
 
     def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best of some rows, one at least, best first, and their inner products with the query, float32."""
-        if limit >= len(rows):
+        if len(rows) <= 2 * limit:  # to rule out so few would cost more than it spares
             scores = self.scores(asked, rows)
-            best = np.argsort(-scores, kind="stable")
+            best = np.argsort(-scores, kind="stable")[:limit]
             return rows[best], scores[best]
         return self._settled(asked, limit, len(rows), lambda wanted: self.roughly(asked, rows, wanted))
 
@@ -163,18 +163,25 @@ class Rows:
     def _settled(
         self, asked: Asked, limit: int, allowed: int, roughly: Callable[[int], tuple[Scores, Numbers]]
     ) -> tuple[Numbers, Scores]:
-        """The best by both planes, of all that the high plane alone, best first, does not rule out."""
+        """The best by both planes, of as many as the high plane alone, best first, does not rule out."""
         wanted = min(allowed, max(_ROUGH, 4 * limit))
         while True:
             rough, found = roughly(wanted)
             exact = self.scores(asked, found[:limit])
-            possible = int(np.count_nonzero(rough >= exact.min() - asked.blur))
-            if possible < wanted or wanted == allowed:
-                break
+            if wanted == allowed or rough[-1] < exact.min() - asked.blur:
+                return self._exactly(asked, rough, found, exact)
             wanted = min(allowed, 4 * wanted)
-        exact = np.append(exact, self.scores(asked, found[limit:possible]))
-        best = np.argsort(-exact, kind="stable")[:limit]
-        return found[best], exact[best]
+
+    def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
+        """The `limit` best of rows that the high plane scored so, best first: as `best` returns them."""
+        return self._exactly(asked, rough, rows, self.scores(asked, rows[:limit]))
+
+    def _exactly(self, asked: Asked, rough: Scores, rows: Numbers, first: Scores) -> tuple[Numbers, Scores]:
+        """The same, where the scores of the `first`, as many as are wanted, are known by both planes."""
+        possible = int(np.count_nonzero(rough >= first.min(initial=np.inf) - asked.blur))
+        exact = np.append(first, self.scores(asked, rows[len(first) : possible]))
+        best = np.argsort(-exact, kind="stable")[: len(first)]
+        return rows[best], exact[best]
 
     def _pass(self, asked: Asked, selector: Any, limit: int) -> tuple[Scores, Numbers]:
         params = faiss.SearchParameters(sel=selector)

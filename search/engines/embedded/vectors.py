@@ -135,11 +135,11 @@ class Segment:
         inside = self._all & scope.assets
         if not inside:
             return [], Plan("none", 0, 0)
-        wanted = limit
+        # An asset can have many rows (keyframes, passages): take more rows until enough assets are among them.
+        wanted = limit if len(self) == len(self._all) else 2 * limit
         while True:
             rows, scores, plan = self._best(inside, query, wanted)
             matches = self._matches(rows, scores)
-            # An asset can have many rows (keyframes, passages): take more rows until enough assets are among them.
             if len(matches) >= limit or len(rows) == plan.allowed:
                 return matches[:limit], plan
             wanted *= 4
