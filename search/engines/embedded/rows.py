@@ -9,7 +9,6 @@ Useful for: scoring some chosen rows, or, when nothing else will do, all of them
 """
 
 import math
-import mmap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import local
@@ -109,11 +108,6 @@ class Rows:
     @property
     def dimension(self) -> int:
         return len(self._steps)
-
-    def touch(self) -> None:
-        """Have the system map all pages: one by one, as searches come to them, costs those as much as scoring."""
-        for codes in (self._high, self._low):
-            np.max(codes.reshape(-1)[:: mmap.PAGESIZE], initial=0)
 
     def read(self, rows: Numbers) -> NDArray[np.float32]:
         """The vectors of some rows, float32 [m, d]."""

@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Final
 
 import faiss
@@ -126,10 +126,6 @@ class Segment:
     def dimension(self) -> int:
         return self._rows.dimension
 
-    def touch(self) -> None:
-        """See `Rows.touch`."""
-        self._rows.touch()
-
     def dead(self, live: Numbers) -> Numbers:
         """The rows whose catalog segment is not among `live` (sorted)."""
         return np.flatnonzero((self.segments >= 0) & ~_among(self.segments, live))
@@ -231,9 +227,7 @@ class VectorIndex:
     @classmethod
     def open(cls, directory: Path) -> "VectorIndex":
         """Read what `write` wrote. Only for files that a generation's manifest vouches for."""
-        index = cls([Segment.open(path) for path in sorted(directory.iterdir(), key=lambda path: int(path.name))])
-        Thread(target=index._touch, daemon=True).start()  # from a cold disk that takes long; searches need not wait
-        return index
+        return cls([Segment.open(path) for path in sorted(directory.iterdir(), key=lambda path: int(path.name))])
 
     def nearest(self, scope: Scope, query: Vector, limit: int) -> Nearest:
         """See `Engine.nearest`. `query` is float32 [d] with finite values, else InvalidInput."""
@@ -252,10 +246,6 @@ class VectorIndex:
                     best[match.asset] = match
         ranked = sorted(best.values(), key=lambda match: (-match.score, match.asset))
         return Nearest(ranked[:limit], plan)
-
-    def _touch(self) -> None:
-        for segment in self._segments:
-            segment.touch()
 
     def rows_of(self, scope: Scope, asset: int) -> NDArray[np.float32]:
         """See `Engine.vectors_of`."""
