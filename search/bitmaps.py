@@ -23,8 +23,8 @@ def as_array(numbers: BitMap) -> NDArray[np.int64]:
 def as_flags(numbers: BitMap, size: int) -> NDArray[np.bool_]:
     """Whether each number from 0 to size - 1 is in a bitmap, none of which is larger, bool [size].
 
-    Read from what the bitmap is made of, containers of 65,536 numbers each (the format of RoaringFormatSpec): of a
-    crowded bitmap that takes a tenth of the time of setting flags number by number.
+    Read from what the bitmap is made of, containers of 65,536 numbers each (the format of RoaringFormatSpec): where it
+    is crowded that takes much less time than to set flags number by number.
     """
     data = numbers.serialize()
     cookie = int.from_bytes(data[:4], "little")

@@ -204,7 +204,7 @@ class _Workbench(local):
         """The `limit` best of some rows, best first, as places among `rows`. It holds until the next call."""
         np.take(codes, rows, axis=0, out=self._codes[: len(rows)], mode="clip")
         self._index.ntotal = len(rows)
-        # FAISS is handed bare addresses, which spares what checking arrays takes: as much as scoring a hundred rows.
+        # FAISS is handed bare addresses: for so few rows its checks of arrays would take as long as the search.
         self._index.search_c(
             1, faiss.swig_ptr(asked), limit, faiss.swig_ptr(self._scores), faiss.swig_ptr(self._places)
         )
