@@ -1,4 +1,4 @@
-"""What the server bears: `python -m benchmarks.load [--assets N] [--data-dir DIR] [--requests N] [--json FILE]`.
+"""What the server bears: `python -m benchmarks.load [--assets N [--captioned DIR]] [--data-dir DIR] [--json FILE]`.
 
 A server of its own on this machine and one client, which speaks HTTP over plain sockets, because a client library would
 take as much of the processors as the searches that it asks for. In turn:
@@ -25,7 +25,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter, process_time, sleep
@@ -44,10 +44,12 @@ from api.auth import Tokens, read_people
 from benchmarks.at_scale import Embedded, build, vocabulary
 from benchmarks.libraries import PHOTOS
 from benchmarks.measures import CONSOLE
+from benchmarks.vectors import CACHE, CHUNK, maker, photographs
 from search.embedding import Vectors
 from search.engine import Space
 from search.library import Library
 from search.models.loading import load_models
+from search.models.loupe_mini.data import captioned as captions_of
 from search.types import Principal, Role
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
@@ -102,6 +104,14 @@ class Report(msgspec.Struct, frozen=True):
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the library is, or is made and stays. [default: one is made and thrown away]",
 )
+@click.option(
+    "--captioned",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Photographs with captions: make vectors of them and ask in their words. [default: the demo's, any words]",
+)
+@click.option(
+    "--cache", type=click.Path(file_okay=False, path_type=Path), default=CACHE, help="Where their vectors are."
+)
 @click.option("--user", help="Who searches: one of the library's people. [default: the first]")
 @click.option("--rate", default=100.0, show_default=True, help="Searches a second of the steady stream.")
 @click.option("--seconds", default=10.0, show_default=True, help="How long the stream and the crowds last.")
@@ -112,6 +122,8 @@ class Report(msgspec.Struct, frozen=True):
 def main(
     assets: int | None,
     data_dir: Path | None,
+    captioned: Path | None,
+    cache: Path,
     user: str | None,
     rate: float,
     seconds: float,
@@ -125,11 +137,18 @@ def main(
         scratch = tempfile.TemporaryDirectory(prefix="loupe-load-")
         directory = data_dir or Path(stack.enter_context(scratch))
         if not any(directory.glob("catalog.sqlite")):
-            make(directory, assets)
+            make(directory, assets, captioned, cache)
         server = stack.enter_context(served(directory, user))
-        report = asyncio.run(
-            measured(server, rate=rate, seconds=seconds, connections=connections, requests=requests, at_most=at_most)
+        asked = measured(
+            server,
+            partial(words_of, asked_by(captioned)) if captioned else texts,
+            rate=rate,
+            seconds=seconds,
+            connections=connections,
+            requests=requests,
+            at_most=at_most,
         )
+        report = asyncio.run(asked)
     show(report)
     if as_json:
         as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
@@ -138,20 +157,27 @@ def main(
 # ---- the library
 
 
-def make(directory: Path, assets: int | None) -> None:
-    """The demo library, or one of so many assets, whose vectors are made of those of the demo's pictures and of texts.
-
-    Each is a mixture of three of them (Dirichlet, 1/2 each) with noise of a third of its length.
-    """
+def make(directory: Path, assets: int | None, captioned: Path | None, cache: Path) -> None:
+    """The demo library, or one of so many assets, whose vectors are made of photographs and their captions, as
+    `benchmarks.vectors` does, or, where there are none, `mixed` of the demo's pictures and of `texts`."""
     if assets is None:
         command = [sys.executable, "-m", "api", "demo", "--data-dir", str(directory), "--build-only"]
         subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
         return
     models = load_models()
     ids = compose.model_ids(models)
-    seen = models.visual.embed_images(Image.open(path) for path in sorted(PHOTOS.glob("*.jpg")))
-    said = models.text.embed_passages([[text] for text in islice(texts(2), _KNOWN)])
-    made = {space: Embedded(ids[space], partial(mixed, base)) for space, base in zip(Space, (seen, said), strict=True)}
+    if captioned is None:
+        seen = models.visual.embed_images(Image.open(path) for path in sorted(PHOTOS.glob("*.jpg")))
+        passages = list(islice(texts(2), _KNOWN))
+    else:
+        seen = photographs(captioned, cache).base
+        source = captions_of(captioned)
+        passages = [each[0] for place, each in enumerate(source.texts) if place not in source.left_out]
+    said = models.text.embed_passages([[text] for text in passages])
+    made = {
+        space: Embedded(ids[space], partial(mixed, base) if captioned is None else rows_of(base))
+        for space, base in zip(Space, (seen, said), strict=True)
+    }
     build(directory, assets, vectors=made)
     library = Library(directory)
     with library.writer():
@@ -160,7 +186,8 @@ def make(directory: Path, assets: int | None) -> None:
 
 
 def mixed(base: Vectors, start: int, stop: int) -> Vectors:
-    """Unit vectors float32 [stop - start, d], mixed from those of `base` [n, d]; the same for the same places."""
+    """Unit vectors float32 [stop - start, d], each a mixture of three of `base` [n, d] (Dirichlet, 1/2 each) with noise
+    of a third of its length; the same for the same places."""
     generator = np.random.default_rng(start)
     size, dimension = stop - start, base.shape[1]
     shares = generator.dirichlet((0.5, 0.5, 0.5), size).astype(np.float32)
@@ -168,6 +195,18 @@ def mixed(base: Vectors, start: int, stop: int) -> Vectors:
     rows += generator.normal(0, 0.3 / math.sqrt(dimension), rows.shape).astype(np.float32)
     unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit
+
+
+def rows_of(base: Vectors) -> Callable[[int, int], Vectors]:
+    """What makes the vectors from one place up to another of those that `base` gives, float32 [stop - start, d]."""
+    chunk = lru_cache(maxsize=1)(maker(base))
+
+    def rows(start: int, stop: int) -> Vectors:
+        whole = range(start // CHUNK, -(-stop // CHUNK))
+        parts = [chunk(number)[max(start - number * CHUNK, 0) : stop - number * CHUNK] for number in whole]
+        return np.concatenate(parts)
+
+    return rows
 
 
 # ---- the server
@@ -283,6 +322,7 @@ class Phase:
 
 async def measured(
     server: Served,
+    texts: Callable[[int], Iterator[str]],
     *,
     rate: float,
     seconds: float,
@@ -291,7 +331,7 @@ async def measured(
     at_most: float,
     known: int = _KNOWN,
 ) -> Report:
-    """Every phase in turn; `known` is the number of texts that the server has vectors of."""
+    """Every phase in turn. `texts` makes those of a seed, and `known` is how many the server has vectors of."""
     asked_before = list(islice(texts(0), known))
     fresh = texts(1)
     rows: list[Row] = []
@@ -397,6 +437,26 @@ def texts(seed: int) -> Iterator[str]:
     chance = random.Random(seed)
     while True:
         yield " ".join(chance.choices(words, k=chance.randint(2, 6)))
+
+
+def asked_by(captioned: Path) -> Sequence[str]:
+    """All captions of the photographs that no vector is made of."""
+    source = captions_of(captioned)
+    return [caption for place in sorted(source.left_out) for caption in source.texts[place]]
+
+
+def words_of(captions: Sequence[str], seed: int) -> Iterator[str]:
+    """Three to eight words as they stand in a caption, no text twice; some tens of thousands of them."""
+    chance = random.Random(seed)
+    said: set[str] = set()
+    while True:
+        words = chance.choice(captions).split()
+        length = chance.randint(3, 8)
+        begin = chance.randint(0, max(0, len(words) - length))
+        text = " ".join(words[begin : begin + length])
+        if text not in said:
+            said.add(text)
+            yield text
 
 
 # ---- what came of it

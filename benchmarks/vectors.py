@@ -35,6 +35,8 @@ BUCKETS: Final = 10_000
 COLLECTIONS: Final = 1_000
 #: How many of the nearest are asked for.
 NEAREST: Final = 10
+#: So many vectors are made at a time.
+CHUNK: Final = 50_000
 #: What filters keep of the vectors.
 SHARES: Final = (0.5, 0.1, 0.01, 0.001, 0.0001)
 CACHE: Final = Path.home() / ".cache" / "loupe-bench"
@@ -46,7 +48,6 @@ _MOST_MIXED: Final = 0.8  # how far at most
 _AROUND: Final = 32  # neighbours whose covariance is the local one
 _ALONG: Final = 0.85  # how much of it
 _ASIDE: Final = 0.3  # how much of what the neighbours do not explain
-_CHUNK: Final = 50_000
 _SAMPLE: Final = 100_000  # vectors that the collections are found from
 
 Floats = NDArray[np.float32]
@@ -190,15 +191,15 @@ def photographs(folder: Path, cache: Path) -> Photographs:
 
 def made(base: Floats, count: int, cache: Path) -> Made:
     """`count` vectors made from unit vectors, float32 [n, 512]; fewer of them are the first of more."""
-    recipe = (_SEED, _MIXED, _MOST_MIXED, _AROUND, _ALONG, _ASIDE, _CHUNK, _SAMPLE, COLLECTIONS)
+    recipe = (_SEED, _MIXED, _MOST_MIXED, _AROUND, _ALONG, _ASIDE, CHUNK, _SAMPLE, COLLECTIONS)
     folder = cache / f"vectors-{count}-{_digest(base.tobytes().hex(), *map(str, recipe))}"
     if not folder.exists():
         unfinished = folder.with_suffix(".unfinished")
         unfinished.mkdir(parents=True, exist_ok=True)
         rows = np.lib.format.open_memmap(unfinished / "rows.npy", "w+", np.float32, (count, base.shape[1]))
         make = maker(base)
-        for chunk, begin in enumerate(range(0, count, _CHUNK)):
-            rows[begin : begin + _CHUNK] = make(chunk)[: count - begin]
+        for chunk, begin in enumerate(range(0, count, CHUNK)):
+            rows[begin : begin + CHUNK] = make(chunk)[: count - begin]
         rows.flush()
         chance = np.random.default_rng([_SEED, 1])
         np.save(unfinished / "buckets.npy", chance.integers(BUCKETS, size=count, dtype=np.uint16))
@@ -233,20 +234,20 @@ def maker(base: Floats) -> Callable[[int], Floats]:
 
     def make(chunk: int) -> Floats:
         chance = np.random.default_rng([_SEED, 0, chunk])
-        begun = np.sort(chance.integers(len(base), size=_CHUNK))
-        along = chance.standard_normal((_CHUNK, around), dtype=np.float32)
-        weights = np.empty((_CHUNK, 1 + around), np.float32)
+        begun = np.sort(chance.integers(len(base), size=CHUNK))
+        along = chance.standard_normal((CHUNK, around), dtype=np.float32)
+        weights = np.empty((CHUNK, 1 + around), np.float32)
         weights[:, 1:] = _ALONG / np.sqrt(around) * (along - along.mean(axis=1, keepdims=True))
-        moved = chance.uniform(0, _MOST_MIXED, (_CHUNK, 1)).astype(np.float32)
-        mixed = chance.dirichlet(np.full(min(_MIXED, around), 0.5), _CHUNK).astype(np.float32)
+        moved = chance.uniform(0, _MOST_MIXED, (CHUNK, 1)).astype(np.float32)
+        mixed = chance.dirichlet(np.full(min(_MIXED, around), 0.5), CHUNK).astype(np.float32)
         weights[:, :1] = 1 - moved
         weights[:, 1 : 1 + mixed.shape[1]] += moved * mixed
-        rows = chance.standard_normal((_CHUNK, base.shape[1]), dtype=np.float32) @ aside
+        rows = chance.standard_normal((CHUNK, base.shape[1]), dtype=np.float32) @ aside
         first = np.searchsorted(begun, np.arange(len(base) + 1))
         for photograph in np.unique(begun):
             own = slice(first[photograph], first[photograph + 1])
             rows[own] += weights[own] @ base[[photograph, *nearest[photograph]]]
-        return unit(rows)[chance.permutation(_CHUNK)]
+        return unit(rows)[chance.permutation(CHUNK)]
 
     return make
 
@@ -286,8 +287,8 @@ def exact(vectors: Made, queries: Floats, filters: Sequence[Sequence[Filter]]) -
     for begin in range(0, len(queries), at_once):
         part = queries[begin : begin + at_once]
         scores = np.empty((len(part), count), np.float32)
-        for block in range(0, count, _CHUNK):
-            scores[:, block : block + _CHUNK] = part @ vectors.rows[block : block + _CHUNK].T
+        for block in range(0, count, CHUNK):
+            scores[:, block : block + CHUNK] = part @ vectors.rows[block : block + CHUNK].T
         for case, chosen in enumerate(filters):
             for place in range(len(part)):
                 rows = vectors.keeps(chosen[begin + place])
@@ -332,7 +333,7 @@ class Likeness(msgspec.Struct, frozen=True):
 def likeness(probes: str, among: str, queries: Floats, rows: Floats, *, themselves: bool = False) -> Likeness:
     """Measure probes float32 [n, d] among rows float32 [m, d]; `themselves`: the probes are the first rows."""
     found = np.concatenate(
-        [_highest(queries, rows[block : block + _CHUNK], 1001) for block in range(0, len(rows), _CHUNK)], axis=1
+        [_highest(queries, rows[block : block + CHUNK], 1001) for block in range(0, len(rows), CHUNK)], axis=1
     )
     scores = -np.sort(-found, axis=1)[:, int(themselves) :]
     first, tenth, hundredth = (round(float(np.median(scores[:, place])), 3) for place in (0, 9, 99))
@@ -390,8 +391,8 @@ def _digest(*parts: str) -> str:
 def _nearest(base: Floats, count: int) -> NDArray[np.int64]:
     """The places of the nearest others of each vector, best first, int64 [n, count]."""
     found = []
-    for begin in range(0, len(base), _CHUNK):
-        scores = base[begin : begin + _CHUNK] @ base.T
+    for begin in range(0, len(base), CHUNK):
+        scores = base[begin : begin + CHUNK] @ base.T
         scores[np.arange(len(scores)), begin + np.arange(len(scores))] = -2
         found.append(np.argsort(-scores, axis=1)[:, :count])
     return np.concatenate(found)
@@ -420,14 +421,14 @@ def _clustered(rows: Floats) -> tuple[NDArray[np.uint16], Floats]:
     clusters.train(np.array(rows[:_SAMPLE]))
     centres: Floats = clusters.centroids
     collections = np.concatenate(
-        [np.argmax(rows[begin : begin + _CHUNK] @ centres.T, axis=1) for begin in range(0, len(rows), _CHUNK)]
+        [np.argmax(rows[begin : begin + CHUNK] @ centres.T, axis=1) for begin in range(0, len(rows), CHUNK)]
     ).astype(np.uint16)
     sums = np.zeros((COLLECTIONS, rows.shape[1]))
-    for begin in range(0, len(rows), _CHUNK):
-        own = collections[begin : begin + _CHUNK]
+    for begin in range(0, len(rows), CHUNK):
+        own = collections[begin : begin + CHUNK]
         order = np.argsort(own, kind="stable")
         present, first = np.unique(own[order], return_index=True)
-        sums[present] += np.add.reduceat(rows[begin : begin + _CHUNK][order], first, axis=0)
+        sums[present] += np.add.reduceat(rows[begin : begin + CHUNK][order], first, axis=0)
     sizes = np.bincount(collections, minlength=COLLECTIONS).clip(min=1)
     return collections, (sums / sizes[:, None]).astype(np.float32)
 

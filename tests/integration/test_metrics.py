@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import ACCESS
 from api.auth import Tokens
-from benchmarks.load import Report, Served, measured
+from benchmarks.load import Report, Served, measured, texts
 from search.types import Principal, Role
 from tests.conftest import Server
 
@@ -113,7 +113,7 @@ def test_the_load_bench_measures_a_server_and_ends(demo: Server) -> None:
     administrator = Principal("load", roles=frozenset({Role.administrator}))
     token, administers = (tokens.make(one, timedelta(minutes=5))[0] for one in (mara, administrator))
     with closing(Served(int(demo.address.rpartition(":")[2]), token, administers, assets=138)) as server:
-        asked = measured(server, rate=20, seconds=1, connections=4, requests=40, at_most=60, known=12)
+        asked = measured(server, texts, rate=20, seconds=1, connections=4, requests=40, at_most=60, known=12)
         with ThreadPoolExecutor(1) as thread:  # Playwright, once used, leaves a loop running in this one
             report = thread.submit(asyncio.run, asked).result()
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report).rows == report.rows
