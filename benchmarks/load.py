@@ -446,17 +446,16 @@ def asked_by(captioned: Path) -> Sequence[str]:
 
 
 def words_of(captions: Sequence[str], seed: int) -> Iterator[str]:
-    """Three to eight words as they stand in a caption, no text twice; some tens of thousands of them."""
-    chance = random.Random(seed)
-    said: set[str] = set()
-    while True:
-        words = chance.choice(captions).split()
-        length = chance.randint(3, 8)
-        begin = chance.randint(0, max(0, len(words) - length))
-        text = " ".join(words[begin : begin + length])
-        if text not in said:
-            said.add(text)
-            yield text
+    """Every run of three to eight words in a caption, each once, in an order of the seed's own."""
+    runs = {
+        " ".join(words[begin : begin + length])
+        for words in map(str.split, captions)
+        for length in range(3, 9)
+        for begin in range(len(words) - length + 1)
+    }
+    shuffled = sorted(runs)
+    random.Random(seed).shuffle(shuffled)
+    return iter(shuffled)
 
 
 # ---- what came of it
