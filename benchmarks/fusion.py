@@ -30,7 +30,7 @@ from torch.nn import functional
 from benchmarks import libraries
 from benchmarks.libraries import Asked, Shelf
 from benchmarks.measures import CONSOLE, Row, measured, table
-from search.fusion import fuse
+from search.fusion import Evidence, fuse
 from search.types import Leg
 
 #: What each leg says of each asset, by name.
@@ -167,7 +167,7 @@ def _learned(queries: Sequence[Judged]) -> Way:
 
 def _evidence(said: Said) -> Sequence[str]:
     names = list(said)
-    return [names[one.asset] for one in fuse({place: said[name] for place, name in enumerate(names)})]
+    return [names[one.asset] for one in fuse(Evidence.of({place: said[name] for place, name in enumerate(names)}))]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 """
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,8 @@ from api.demo import LIBRARY
 from api.settings import Settings
 from search import policy
 from search.columns import Columns
-from search.engine import Match, Space
+from search.engine import Matches, Space
+from search.fusion import LEGS
 from search.models.loupe_mini.data import captioned as captions_of
 from search.query import SearchRequest
 from search.types import Hit, Leg, Principal
@@ -86,12 +88,14 @@ class Shelf:
 
     def evidence(self, text: str) -> dict[str, dict[Leg, float]]:
         """What each leg says of every asset that it has anything to say of."""
-        found: dict[str, dict[Leg, float]] = {}
-        for leg, match, said in self.opened.searcher.evidence(PERSON, text):
-            found.setdefault(self._name_of[match.asset], {})[leg] = said
-        return found
+        evidence = self.opened.searcher.evidence(PERSON, text)
+        rows = (zip(LEGS, said, strict=True) for said in evidence.said.tolist())
+        return {
+            self._name_of[asset]: {leg: value for leg, value in row if not math.isnan(value)}
+            for asset, row in zip(evidence.assets.tolist(), rows, strict=True)
+        }
 
-    def matches(self, text: str) -> dict[str, list[Match]]:
+    def matches(self, text: str) -> dict[str, Matches]:
         engine, models = self.opened.engine, self.opened.models
         for_pictures, for_words = models.read(text)
         return {

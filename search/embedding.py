@@ -5,7 +5,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +17,10 @@ Vectors = NDArray[np.float32]
 
 Vector = NDArray[np.float32]
 """One unit vector, float32 [d]."""
+
+
+Cosines = TypeVar("Cosines", float, NDArray[np.float64])
+"""One, or several, float64 [n]."""
 
 
 class ModelId(msgspec.Struct, frozen=True):
@@ -41,7 +45,7 @@ class Curve(msgspec.Struct, frozen=True):
     midpoint: float
     slope: float
 
-    def evidence(self, cosine: float) -> float:
+    def evidence(self, cosine: Cosines) -> Cosines:
         """A log-likelihood ratio (natural logarithm): above 0 it speaks for a match, below 0 against it."""
         return self.slope * (cosine - self.midpoint)
 

@@ -4,7 +4,7 @@ An engine holds derived state only: it is given a `Corpus` read from the catalog
 takes a `Scope`, and nothing outside it takes part in ranking, counting or explaining.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -38,10 +38,32 @@ class Match(msgspec.Struct, frozen=True):
     score: float
 
 
-class Nearest(msgspec.Struct, frozen=True):
-    """What a vector search found, best first, and how."""
+class Matches(msgspec.Struct, frozen=True, eq=False):
+    """What a leg found, best first, each asset once; as columns, since a search weighs hundreds and shows a few.
 
-    matches: list[Match]
+    `assets` and `segments` are int64 [n], `scores` float64 [n]; see `Match`.
+    """
+
+    assets: NDArray[np.int64]
+    segments: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def none(cls) -> "Matches":
+        nothing = np.zeros(0, np.int64)
+        return cls(nothing, nothing, np.zeros(0))
+
+    def __len__(self) -> int:
+        return len(self.assets)
+
+    def __iter__(self) -> Iterator[Match]:
+        return map(Match, self.assets.tolist(), self.segments.tolist(), self.scores.tolist())
+
+
+class Nearest(msgspec.Struct, frozen=True, eq=False):
+    """What a vector search found, and how."""
+
+    matches: Matches
     plan: Plan
 
 
@@ -107,7 +129,7 @@ class Engine(Protocol):
     def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> Nearest:
         """The `limit` assets of the scope whose best row has the highest inner product with `query`, best first."""
 
-    def keywords(self, scope: Scope, text: str, limit: int) -> list[Match]:
+    def keywords(self, scope: Scope, text: str, limit: int) -> Matches:
         """The assets of the scope in which words of `text` occur, best first; case, accents and endings aside.
 
         A word that is no known one also finds those spelt nearly so, at a lower worth.

@@ -22,11 +22,12 @@ and half described libraries. A noisy-or of the legs' chances was worse: it cann
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, overload
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from search.types import Leg
 
@@ -45,13 +46,30 @@ STRONG: Final = 0.8
 
 _ODDS: Final = STRONG / (1 - STRONG)
 
-_PLACE: Final = attrgetter("relevance", "asset")
-
-# Looked up once: before Python 3.12 to name a member of an enum is a call, and here it would be thousands.
-_VISUAL, _PASSAGE, _KEYWORD = Leg
+#: The legs in the order of the columns below.
+LEGS: Final = tuple(Leg)
+_VISUAL, _PASSAGE, _KEYWORD = range(len(LEGS))
+_WEIGHTS: Final = np.array([WEIGHT[leg] for leg in LEGS])
 
 #: Evidence beyond this is certainty; it keeps the exponential in range.
 _CERTAIN: Final = 30.0
+
+Assets = NDArray[np.int64]
+Said = NDArray[np.float64]
+
+
+class Evidence(msgspec.Struct, frozen=True, eq=False):
+    """What legs say of some assets, each once: `assets` int64 [n], and in the columns of `said`, float64 [n, legs], the
+    log-likelihood ratio that each of `LEGS` gives; NaN where it has nothing to say."""
+
+    assets: Assets
+    said: Said
+
+    @classmethod
+    def of(cls, said: Mapping[int, Mapping[Leg, float]]) -> "Evidence":
+        """From what is said asset by asset and leg by leg."""
+        rows = [[by_leg.get(leg, math.nan) for leg in LEGS] for by_leg in said.values()]
+        return cls(np.fromiter(said, np.int64, len(said)), np.array(rows, np.float64).reshape(-1, len(LEGS)))
 
 
 class Ranked(msgspec.Struct, frozen=True):
@@ -66,67 +84,83 @@ class Ranked(msgspec.Struct, frozen=True):
         return self.relevance < STRONG
 
 
-def fuse(evidence: Mapping[int, Mapping[Leg, float]]) -> list[Ranked]:
-    """Order assets by relevance, best first, equal ones newest first. `evidence`: asset to leg to what it says."""
-    weighed = {asset: _weighed(said) for asset, said in evidence.items()}
-    return _in_order(Ranked(asset, _relevance(said), said) for asset, said in weighed.items())
+class Order(Sequence[Ranked]):
+    """Assets by relevance, best first, equal ones newest first. Kept as columns: most are never looked at."""
+
+    def __init__(self, assets: Assets, relevance: Said, counted: Said) -> None:
+        """In any order: `assets` int64 [n], `relevance` float64 [n], and what each leg's word `counted`, [n, legs]."""
+        order = np.lexsort((assets, relevance))[::-1]
+        self.assets, self.relevance, self.counted = assets[order], relevance[order], counted[order]
+
+    def __len__(self) -> int:
+        return len(self.assets)
+
+    @overload
+    def __getitem__(self, place: int) -> Ranked: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Ranked]: ...
+    def __getitem__(self, place: int | slice) -> Ranked | list[Ranked]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(len(self))[place]]
+        counted = zip(LEGS, self.counted[place].tolist(), strict=True)
+        evidence = {leg: value for leg, value in counted if not math.isnan(value)}
+        return Ranked(int(self.assets[place]), float(self.relevance[place]), evidence)
 
 
-def doubted(said: Mapping[Leg, float], strangeness: float) -> dict[Leg, float]:
-    """What legs say of an asset, where a share of the query's words (`strangeness`, 0 to 1) is not known to the models.
+def fuse(evidence: Evidence) -> Order:
+    """Order assets by relevance."""
+    counted = evidence.said * _WEIGHTS
+    beside_words = WEIGHT_BESIDE_WORDS * np.maximum(evidence.said[:, _VISUAL], -_AGAINST)
+    counted[:, _VISUAL] = np.where(np.isnan(counted[:, _PASSAGE]), counted[:, _VISUAL], beside_words)
+    total = np.nansum(counted, axis=1).clip(-_CERTAIN, _CERTAIN)
+    # One by one: a vectorised exponential may differ in the last digit by where in the array a number stands, and
+    # what an asset's relevance is depends on nothing else that is there.
+    relevance = np.fromiter((1 / (1 + math.exp(-said)) for said in total.tolist()), np.float64, len(total))
+    return Order(evidence.assets, relevance, counted)
+
+
+def doubted(evidence: Evidence, strangeness: float) -> Evidence:
+    """What legs say of assets, where a share of the query's words (`strangeness`, 0 to 1) is not known to the models.
 
     Such a word, a name or a misspelt one, is like no picture and no sentence. The more of the query is so, and the more
     of its words the asset has, the likelier the vector legs do not know what they speak against, and the less it counts
     (a contaminated likelihood: Tukey 1960). What speaks for an asset stays.
     """
-    doubt = (strangeness * max(0.0, min(said.get(_KEYWORD, 0.0), 1.0))) ** 2
-    return {
-        leg: math.log(doubt + (1 - doubt) * math.exp(max(value, -_CERTAIN)))
-        if doubt and value < 0 and leg is not _KEYWORD
-        else value
-        for leg, value in said.items()
-    }
+    said = evidence.said.copy()
+    having = np.flatnonzero(strangeness * said[:, _KEYWORD] > 0)
+    doubt = ((strangeness * said[having, _KEYWORD].clip(0, 1)) ** 2)[:, None]
+    legs = np.array([_VISUAL, _PASSAGE])
+    heard = said[having[:, None], legs]
+    less_sure = np.log(doubt + (1 - doubt) * np.exp(np.maximum(heard, -_CERTAIN)))
+    said[having[:, None], legs] = np.where(heard < 0, less_sure, heard)
+    return Evidence(evidence.assets, said)
 
 
-def mean(orders: Sequence[Sequence[Ranked]], weights: Sequence[float] | None = None) -> list[Ranked]:
+def mean(orders: Sequence[Order], weights: Sequence[float] | None = None) -> Order:
     """Several things wanted at once: the mean of an asset's relevance to each; where it is absent, that counts as 0.
 
-    `weights` sum to 1; without them all count alike.
+    `weights` sum to 1; without them all count alike. Of an asset's evidence the first order's that has any is told.
     """
     if len(orders) == 1:
-        return list(orders[0])
+        return orders[0]
     weights = weights or [1 / len(orders)] * len(orders)
-    sums: dict[int, float] = {}
-    evidence: dict[int, Mapping[Leg, float]] = {}
+    assets = np.unique(np.concatenate([order.assets for order in orders]))
+    relevance = np.zeros(len(assets))
+    counted = np.full((len(assets), len(LEGS)), math.nan)
     for order, weight in zip(orders, weights, strict=True):
-        for one in order:
-            sums[one.asset] = sums.get(one.asset, 0.0) + one.relevance * weight
-            evidence[one.asset] = {**one.evidence, **evidence.get(one.asset, {})}
-    return _in_order(Ranked(asset, min(relevance, 1.0), evidence[asset]) for asset, relevance in sums.items())
+        places = np.searchsorted(assets, order.assets)
+        relevance[places] += order.relevance * weight
+        counted[places] = np.where(np.isnan(counted[places]), order.counted, counted[places])
+    return Order(assets, np.minimum(relevance, 1.0), counted)
 
 
-def less(order: Sequence[Ranked], unwanted: Sequence[Ranked]) -> list[Ranked]:
+def less(order: Order, unwanted: Order) -> Order:
     """Push away what is like the unwanted: an asset's relevance times the chance that it is not that.
 
     The chance that it is: one half at the break, above which, by and large, as much is right as wrong.
     """
-    chance = {one.asset: one.relevance / (one.relevance + (1 - one.relevance) * _ODDS) for one in unwanted}
-    return _in_order(
-        msgspec.structs.replace(one, relevance=one.relevance * (1 - chance.get(one.asset, 0.0))) for one in order
-    )
-
-
-def _in_order(ranked: Iterable[Ranked]) -> list[Ranked]:
-    return sorted(ranked, key=_PLACE, reverse=True)
-
-
-def _relevance(said: Mapping[Leg, float]) -> float:
-    total = sum(said.values())
-    return 1.0 / (1.0 + math.exp(-max(-_CERTAIN, min(_CERTAIN, total))))
-
-
-def _weighed(said: Mapping[Leg, float]) -> dict[Leg, float]:
-    weighed = {leg: WEIGHT[leg] * value for leg, value in said.items()}
-    if _VISUAL in said and _PASSAGE in said:
-        weighed[_VISUAL] = WEIGHT_BESIDE_WORDS * max(said[_VISUAL], -_AGAINST)
-    return weighed
+    chance = unwanted.relevance / (unwanted.relevance + (1 - unwanted.relevance) * _ODDS)
+    _, places, there = np.intersect1d(order.assets, unwanted.assets, return_indices=True)
+    relevance = order.relevance.copy()
+    relevance[places] *= 1 - chance[there]
+    return Order(order.assets, relevance, order.counted)

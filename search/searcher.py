@@ -19,14 +19,15 @@ from PIL import Image
 from pyroaring import BitMap
 
 from search import facets, policy
+from search.bitmaps import as_bitmap
 from search.catalog import Catalog
 from search.columns import Columns
 from search.corpus import metadata_document, shown_text
 from search.embedding import Models, Standard, Vector, Vectors
-from search.engine import Engine, Match, Space
+from search.engine import Engine, Matches, Space
 from search.errors import NotCleared, NotFound
 from search.excerpts import excerpt, holds
-from search.fusion import Ranked, doubted, fuse, less, mean
+from search.fusion import LEGS, Evidence, Ranked, doubted, fuse, less, mean
 from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, understand
 from search.query_vectors import Counts, Pair, QueryVectors
 from search.renditions import RenditionStore
@@ -79,42 +80,56 @@ class _State(msgspec.Struct, frozen=True):
     columns: Columns
 
 
-_Evidence = dict[int, dict[Leg, float]]
-
-
 class _Reading(msgspec.Struct, frozen=True):
-    """One leg's way to look for something: its best matches in a scope, and what a score says as evidence."""
+    """One leg's way to look for something: its best matches in a scope, and what scores, [n], say as evidence."""
 
     leg: Leg
-    find: Callable[[policy.Scope, int], tuple[Sequence[Match], Plan | None]]
-    evidence: Callable[[float], float]
+    find: Callable[[policy.Scope, int], tuple[Matches, Plan | None]]
+    evidence: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class _Want:
-    """One thing looked for: what each leg says of each asset, and the match that says it."""
+    """One thing looked for: what each leg says of each asset, and by which of its segments."""
 
     def __init__(self, scope: policy.Scope, depth: int, readings: Sequence[_Reading], strangeness: float = 0.0) -> None:
-        """The `depth` best of each leg; of what one leg found, the others are asked as well."""
-        self.evidence: _Evidence = {}
-        self.matches: dict[int, dict[Leg, Match]] = {}
-        best = found = [(reading, *reading.find(scope, depth)) for reading in readings]
-        if len(readings) > 1 and any(len(matches) >= depth for _, matches, _ in best):
-            either = scope.narrowed(BitMap(match.asset for _, matches, _ in best for match in matches))
-            found = [(reading, *reading.find(either, len(either))) for reading in readings]
-        self._searches = [*best, *found]
-        for reading, matches, _ in found:
-            for match in matches:
-                self.evidence.setdefault(match.asset, {})[reading.leg] = reading.evidence(match.score)
-                self.matches.setdefault(match.asset, {})[reading.leg] = match
+        """The `depth` best of each leg; what one leg found, another that had more to tell is asked about as well."""
+        best = [(reading, *reading.find(scope, depth)) for reading in readings]
+        assets = np.unique(np.concatenate([np.zeros(0, np.int64), *(matches.assets for _, matches, _ in best)]))
+        told = [self._of_others(scope, assets, *one) for one in best if len(one[1]) >= depth] if len(best) > 1 else []
+        self._searches = [*best, *told]
+        said = np.full((len(assets), len(LEGS)), np.nan)
+        self._segments = np.full((len(assets), len(LEGS)), -1, np.int64)
+        for reading, matches, _ in self._searches:
+            where = np.searchsorted(assets, matches.assets), LEGS.index(reading.leg)
+            said[where] = reading.evidence(matches.scores)
+            self._segments[where] = matches.segments
+        self.evidence = Evidence(assets, said)
         if strangeness:
-            self.evidence = {asset: doubted(said, strangeness) for asset, said in self.evidence.items()}
+            self.evidence = doubted(self.evidence, strangeness)
+
+    def segments(self, asset: int) -> dict[Leg, int]:
+        """By which segment (0: the metadata as a whole) each leg found an asset, if it did."""
+        assets = self.evidence.assets
+        place = int(np.searchsorted(assets, asset))
+        if place == len(assets) or assets[place] != asset:
+            return {}
+        segments = zip(LEGS, self._segments[place].tolist(), strict=True)
+        return {leg: segment for leg, segment in segments if segment >= 0}
 
     def plan(self, asset: int, leg: Leg) -> Plan | None:
         """How a vector leg came to look at the asset: in its own search, or asked about what another leg had found."""
         for reading, matches, plan in self._searches:
-            if reading.leg is leg and any(match.asset == asset for match in matches):
+            if reading.leg is leg and asset in matches.assets:
                 return plan
         return None
+
+    @staticmethod
+    def _of_others(
+        scope: policy.Scope, assets: NDArray[np.int64], reading: _Reading, matches: Matches, _: Plan | None
+    ) -> tuple[_Reading, Matches, Plan | None]:
+        """What a leg says of those of the assets that are not among its matches."""
+        others = np.setdiff1d(assets, matches.assets, assume_unique=True)
+        return reading, *reading.find(scope.narrowed(as_bitmap(others)), len(others))
 
 
 class Searcher:
@@ -220,13 +235,10 @@ class Searcher:
             next_cursor=query.cursor(offset) if offset < len(order) else None,
         )
 
-    def evidence(self, principal: Principal, text: str) -> Iterator[tuple[Leg, Match, float]]:
+    def evidence(self, principal: Principal, text: str) -> Evidence:
         """What each leg says of every asset that the person may find and that it has anything to say of."""
         _, scope = self._scope(principal, None)
-        want = self._text_want(text, self._models.read(text), scope, len(scope), Trace())
-        for asset, by_leg in want.matches.items():
-            for leg, match in by_leg.items():
-                yield leg, match, want.evidence[asset][leg]
+        return self._text_want(text, self._models.read(text), scope, len(scope), Trace()).evidence
 
     def suggest(self, principal: Principal, text: str, limit: int = 8) -> list[Suggestion]:
         """Keywords and titles of what the person may find, in which a word begins with `text`."""
@@ -376,7 +388,7 @@ class Searcher:
                 yield self._similar_want(asset, visible, scope, depth, trace)
 
     def _text_want(self, text: str, read: Pair, scope: policy.Scope, depth: int, trace: Trace) -> _Want:
-        def keywords(among: policy.Scope, limit: int) -> tuple[Sequence[Match], None]:
+        def keywords(among: policy.Scope, limit: int) -> tuple[Matches, None]:
             with trace.stage("keyword"):
                 return self._engine.keywords(among, text, limit), None
 
@@ -395,7 +407,7 @@ class Searcher:
     def _near(self, leg: Leg, vector: Vector, standard: Standard, trace: Trace) -> _Reading:
         space = Space.visual if leg is Leg.visual else Space.text
 
-        def nearest(among: policy.Scope, limit: int) -> tuple[Sequence[Match], Plan]:
+        def nearest(among: policy.Scope, limit: int) -> tuple[Matches, Plan]:
             with trace.stage("visual" if leg is Leg.visual else "passage"):
                 found = self._engine.nearest(among, space, vector, limit)
             trace.plans.append((space, found.plan))
@@ -435,8 +447,8 @@ class Searcher:
             part = order[offset : offset + query.limit - len(hits)]
             offset += len(part)
             assets = self._catalog.assets(one.asset for one in part)
-            matches = {one.asset: _matches(wants, one.asset) for one in part}
-            segments = self._catalog.segments(m.segment for by_leg in matches.values() for m in by_leg.values())
+            found = {one.asset: _segments(wants, one.asset) for one in part}
+            segments = self._catalog.segments(one for by_leg in found.values() for one in by_leg.values())
             for one in part:
                 asset = assets.get(one.asset)
                 if asset is None:
@@ -444,20 +456,20 @@ class Searcher:
                 judged = policy.verdict(asset, principal, query.usage, self._clock(), self._settings)
                 hidden = query.usage and not query.include_not_cleared and not judged.cleared
                 if judged.findable and not hidden:
-                    why = tuple(self._why(query, asset, one, matches[one.asset], segments))
+                    why = tuple(self._why(query, asset, one, found[one.asset], segments))
                     if planned:
                         why = tuple(_planned(each, asset.ordinal, wants) for each in why)
                     hits.append(Hit(asset, judged.reviewable, round(one.relevance, 4), one.weak, judged.clearance, why))
         return tuple(hits), offset
 
     def _why(
-        self, query: Query, asset: Asset, ranked: Ranked, found: Mapping[Leg, Match], segments: Mapping[int, Segment]
+        self, query: Query, asset: Asset, ranked: Ranked, found: Mapping[Leg, int], segments: Mapping[int, Segment]
     ) -> Iterator[Why]:
         """What speaks for it, the strongest first; evidence against is no reason."""
         for leg, said in sorted(ranked.evidence.items(), key=lambda said: -said[1]):
             if leg not in found or said <= 0:
                 continue
-            segment = segments.get(found[leg].segment)
+            segment = segments.get(found[leg])
             why = Why(leg)
             if segment:
                 why = Why(leg, shown_text(segment), segment.start, segment.end, segment.page)
@@ -473,11 +485,11 @@ def _quoted(passage: str, asset: Asset, terms: Sequence[str]) -> str:
     return excerpt(passage or next((text for text in said if holds(text, terms)), asset.title), terms)
 
 
-def _matches(wants: Sequence[_Want], asset: int) -> dict[Leg, Match]:
-    """What each leg found the asset by, for the first thing wanted that it found it for."""
-    found: dict[Leg, Match] = {}
+def _segments(wants: Sequence[_Want], asset: int) -> dict[Leg, int]:
+    """By which segment each leg found the asset, for the first thing wanted that it found it for."""
+    found: dict[Leg, int] = {}
     for want in reversed(wants):
-        found |= want.matches.get(asset, {})
+        found |= want.segments(asset)
     return found
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.embedding import Vector
-from search.engine import Corpus, Match, Nearest, Plan, Space
+from search.engine import Corpus, Matches, Nearest, Plan, Space
 from search.engines.embedded import generation, words
 from search.engines.embedded.analysis import ENGLISH, Languages
 from search.engines.embedded.keywords import KeywordIndex
@@ -124,11 +124,12 @@ class EmbeddedEngine:
     def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> Nearest:
         reader = self._reader
         if reader is None or space not in reader.spaces:
-            return Nearest([], Plan("none", 0, 0))
+            return Nearest(Matches.none(), Plan("none", 0, 0))
         return reader.spaces[space].nearest(scope, query, limit)
 
-    def keywords(self, scope: Scope, text: str, limit: int) -> list[Match]:
-        return self._reader.keywords.search(scope, text, limit, self._rules()) if self._reader else []
+    def keywords(self, scope: Scope, text: str, limit: int) -> Matches:
+        reader = self._reader
+        return reader.keywords.search(scope, text, limit, self._rules()) if reader else Matches.none()
 
     def containing(self, scope: Scope, phrase: str) -> BitMap:
         return self._reader.keywords.containing(scope, phrase) if self._reader else BitMap()

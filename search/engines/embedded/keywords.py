@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.bitmaps import as_array, as_bitmap, as_flags
-from search.engine import Document, Match
+from search.engine import Document, Matches
 from search.engines.embedded.analysis import ENGLISH, Languages, cut, forms
 from search.engines.embedded.postings import Builder, Numbers, Postings, row_of, weight_of
 from search.engines.embedded.synonyms import NONE, Synonyms
@@ -91,10 +91,10 @@ class KeywordIndex:
             raise GenerationDamaged(f"Its keyword index has format {about.format}; this release reads {FORMAT}.")
         return cls(about.languages, Vocabulary.load(directory / _VOCABULARY), Postings.load(directory / _POSTINGS))
 
-    def search(self, scope: Scope, text: str, limit: int, synonyms: Synonyms = NONE) -> list[Match]:
+    def search(self, scope: Scope, text: str, limit: int, synonyms: Synonyms = NONE) -> Matches:
         """See `Engine.keywords`: any of the words, each counted in the field where it weighs most."""
         if limit < 1:
-            return []
+            return Matches.none()
         within = _Within(scope, self._postings)
         sought = wanted(text, self.languages, synonyms)
         full = 100 * max(len(sought), 1)
@@ -143,7 +143,7 @@ class KeywordIndex:
         last[:-1] = places[1:] != places[:-1]
         return places[last], (packed[last] & 0xFF).astype(np.uint16)
 
-    def _best(self, within: "_Within", total: NDArray[np.uint16], limit: int, full: int) -> list[Match]:
+    def _best(self, within: "_Within", total: NDArray[np.uint16], limit: int, full: int) -> Matches:
         """The best document of each asset: the highest score first, of equal ones the newest asset."""
         found = np.flatnonzero(total != 0)
         scores, wanted = total[found], 2 * limit
@@ -158,13 +158,14 @@ class KeywordIndex:
                 break
             wanted *= 4
         if not len(first):
-            return []
+            return Matches.none()
         best = np.maximum.reduceat(worth, first)
         is_best = np.flatnonzero(worth == np.repeat(best, np.diff(first, append=len(rows))))
         first = is_best[np.searchsorted(is_best, first)]
         top = first[np.lexsort((-assets[first], -best.astype(np.int64)))[:limit]]
-        columns = assets[top], self._postings.segments[rows[top]], worth[top] / full
-        return [Match(*one) for one in zip(*(column.tolist() for column in columns), strict=True)]
+        return Matches(
+            assets[top].astype(np.int64), self._postings.segments[rows[top]].astype(np.int64), worth[top] / full
+        )
 
 
 def _highest(scores: NDArray[np.uint16], count: int) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from search.bitmaps import as_array, as_bitmap, as_flags
 from search.embedding import Vector
-from search.engine import Match, Nearest, Plan, VectorRows, Vectors
+from search.engine import Matches, Nearest, Plan, VectorRows, Vectors
 from search.engines.embedded import lists
 from search.engines.embedded.lists import Allowed, Lists
 from search.engines.embedded.rows import Numbers, Rows, Scores
@@ -130,18 +130,18 @@ class Segment:
         """The rows whose catalog segment is not among `live` (sorted)."""
         return np.flatnonzero((self.segments >= 0) & ~_among(self.segments, live))
 
-    def nearest(self, scope: Scope, query: Vector, limit: int) -> tuple[list[Match], Plan]:
+    def nearest(self, scope: Scope, query: Vector, limit: int) -> Nearest:
         """See `VectorIndex.nearest`."""
         inside = self._all & scope.assets
         if not inside:
-            return [], Plan("none", 0, 0)
+            return Nearest(Matches.none(), Plan("none", 0, 0))
         # An asset can have many rows (keyframes, passages): take more rows until enough assets are among them.
         wanted = limit if len(self) == len(self._all) else 2 * limit
         while True:
             rows, scores, plan = self._best(inside, query, wanted)
-            matches = self._matches(rows, scores)
-            if len(matches) >= limit or len(rows) == plan.allowed:
-                return matches[:limit], plan
+            matches = _best_of_each(self._assets[rows], self.segments[rows], scores, limit)
+            if len(matches) == limit or len(rows) == plan.allowed:
+                return Nearest(matches, plan)
             wanted *= 4
 
     def read(self, asset: int) -> NDArray[np.float32]:
@@ -191,15 +191,6 @@ class Segment:
         within: Numbers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return self._order[np.repeat(first, counts) + within]
 
-    def _matches(self, rows: Numbers, scores: Scores) -> list[Match]:
-        """The best row of each asset, best first."""
-        found: dict[int, Match] = {}
-        owners = zip(self._assets[rows].tolist(), self.segments[rows].tolist(), scores.tolist(), strict=True)
-        for asset, segment, score in owners:
-            if asset not in found:
-                found[asset] = Match(asset, segment, score)
-        return list(found.values())
-
 
 class VectorIndex:
     """The segments of one space, the oldest first. Safe to share between threads."""
@@ -233,19 +224,19 @@ class VectorIndex:
         """See `Engine.nearest`. `query` is float32 [d] with finite values, else InvalidInput."""
         # Two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds.
         faiss.omp_set_num_threads(1)
-        best: dict[int, Match] = {}
+        found = [Matches.none()]
         plan = Plan("none", 0, 0)
         for segment in self._segments if limit > 0 else ():
             if query.shape != (segment.dimension,) or not np.isfinite(query).all():
                 raise InvalidInput(f"A query vector must be {segment.dimension} finite numbers.")
-            matches, how = segment.nearest(scope, query, limit)
-            method = how.method if how.allowed > plan.allowed else plan.method
-            plan = Plan(method, plan.allowed + how.allowed, plan.scored + how.scored)
-            for match in matches:
-                if match.asset not in best or match.score > best[match.asset].score:
-                    best[match.asset] = match
-        ranked = sorted(best.values(), key=lambda match: (-match.score, match.asset))
-        return Nearest(ranked[:limit], plan)
+            here = segment.nearest(scope, query, limit)
+            method = here.plan.method if here.plan.allowed > plan.allowed else plan.method
+            plan = Plan(method, plan.allowed + here.plan.allowed, plan.scored + here.plan.scored)
+            found.append(here.matches)
+        assets = np.concatenate([one.assets for one in found])
+        segments = np.concatenate([one.segments for one in found])
+        scores = np.concatenate([one.scores for one in found])
+        return Nearest(_best_of_each(assets, segments, scores, limit), plan)
 
     def rows_of(self, scope: Scope, asset: int) -> NDArray[np.float32]:
         """See `Engine.vectors_of`."""
@@ -255,6 +246,14 @@ class VectorIndex:
 
     def __iter__(self) -> Iterator[Segment]:
         return iter(self._segments)
+
+
+def _best_of_each(assets: Numbers, segments: Numbers, scores: Scores | NDArray[np.float64], limit: int) -> Matches:
+    """The best of the rows of each asset, the best first, of equal ones the lower asset: `limit` at most."""
+    order = np.lexsort((assets, -scores))
+    _, first = np.unique(assets[order], return_index=True)
+    best = order[np.sort(first)[:limit]]
+    return Matches(assets[best], segments[best], scores[best].astype(np.float64))
 
 
 def _plan(wanted: Numbers, live: Numbers, kept: list[Segment]) -> tuple[list[Segment], Numbers]:

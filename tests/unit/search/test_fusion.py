@@ -6,11 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.fusion import STRONG, doubted, fuse, less, mean
+from search import fusion
+from search.fusion import STRONG, Evidence, Order, less, mean
 from search.types import Leg
 
 log_odds = st.floats(-20, 20)
 evidence = st.dictionaries(st.sampled_from(Leg), log_odds, min_size=1)
+
+
+def fuse(said: dict[int, dict[Leg, float]]) -> Order:
+    return fusion.fuse(Evidence.of(said))
+
+
+def doubted(said: dict[Leg, float], strangeness: float) -> dict[Leg, float]:
+    """What is left of what is said of one asset."""
+    judged = fusion.doubted(Evidence.of({1: said}), strangeness)
+    return {leg: value for leg, value in zip(Leg, judged.said[0].tolist(), strict=True) if not math.isnan(value)}
 
 
 def relevance(said: dict[Leg, float]) -> float:
@@ -21,7 +32,7 @@ def relevance(said: dict[Leg, float]) -> float:
 def test_best_first_and_newest_first_among_equals(said: dict[int, dict[Leg, float]]) -> None:
     order = fuse(said)
     assert sorted(one.asset for one in order) == sorted(said)
-    assert order == sorted(order, key=lambda one: (-one.relevance, -one.asset))
+    assert list(order) == sorted(order, key=lambda one: (-one.relevance, -one.asset))
     assert all(0 <= one.relevance <= 1 for one in order)
 
 
@@ -98,4 +109,4 @@ def test_a_weighted_mean_lies_between_what_it_weighs(weight: float, one: float, 
     low, high = sorted(order[0].relevance for order in orders)
     assert low - 1e-9 <= mean(orders, [weight, 1 - weight])[0].relevance <= min(1.0, high + 1e-9)
     assert mean(orders, [1.0, 0.0])[0].relevance == orders[0][0].relevance
-    assert mean(orders, [0.5, 0.5]) == mean(orders)
+    assert list(mean(orders, [0.5, 0.5])) == list(mean(orders))

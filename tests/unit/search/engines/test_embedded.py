@@ -58,11 +58,11 @@ def test_an_assets_vectors_are_read_only_within_the_scope(tmp_path: Path) -> Non
 def test_keywords_stay_within_the_scope_and_weigh_fields(tmp_path: Path) -> None:
     engine = EmbeddedEngine(tmp_path, MODELS)
     engine.publish(corpus())
-    found = engine.keywords(scope_of([1, 2, 3]), "ESPRESSOS", 10)
+    found = list(engine.keywords(scope_of([1, 2, 3]), "ESPRESSOS", 10))
     assert found[0].asset == 1, "a title outweighs a file name or a passage"
     assert {(match.asset, match.segment) for match in found} == {(1, 0), (2, 0), (3, 7)}
     assert {match.asset for match in engine.keywords(scope_of([3]), "espresso", 10)} == {3}
-    assert engine.keywords(scope_of([]), "espresso", 10) == []
+    assert list(engine.keywords(scope_of([]), "espresso", 10)) == []
 
 
 def test_a_keyword_score_does_not_depend_on_other_documents(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_keyword_score_does_not_depend_on_other_documents(tmp_path: Path) -> N
     others = [Document(n, title="red boat " * n) for n in range(2, 60)]
     KeywordIndex.build([Document(1, title="red boat at sea"), *others], crowd)
     scope = scope_of([1])
-    one, other = (KeywordIndex.load(path).search(scope, "red boat", 5) for path in (alone, crowd))
+    one, other = (list(KeywordIndex.load(path).search(scope, "red boat", 5)) for path in (alone, crowd))
     assert one == other
 
 
@@ -121,7 +121,7 @@ def test_a_whole_name_is_certain_and_its_parts_are_words(tmp_path: Path) -> None
         best, *others = index.search(scope, text, 5)
         assert (best.asset, best.score) == (first, WHOLE), text
         assert all(match.score <= 1 for match in others)
-    assert index.search(scope_of([2, 3]), "a-1", 5) == [], "what is hidden is not found by its name either"
+    assert not len(index.search(scope_of([2, 3]), "a-1", 5)), "what is hidden is not found by its name either"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_no_text_is_too_strange_to_look_for(tmp_path: Path, text: str) -> None:
     engine = EmbeddedEngine(tmp_path, MODELS)
     engine.publish(corpus())
     scope = scope_of([1, 2, 3])
-    assert isinstance(engine.keywords(scope, text, 5), list)
+    assert len(engine.keywords(scope, text, 5)) <= 3
     assert len(engine.containing(scope, text)) <= 3
 
 
@@ -177,7 +177,7 @@ def test_strange_are_words_that_english_does_not_know(query: str, share: float) 
 
 def test_a_reader_moves_on_to_what_another_process_published(tmp_path: Path) -> None:
     writer, reader = (EmbeddedEngine(tmp_path, MODELS) for _ in range(2))
-    assert reader.keywords(scope_of([1]), "espresso", 5) == []
+    assert list(reader.keywords(scope_of([1]), "espresso", 5)) == []
     writer.publish(corpus(head=5))
     reader.refresh()
     assert (reader.generation, reader.head) == (1, 5)

@@ -111,7 +111,7 @@ def test_search_is_what_going_through_one_by_one_finds(
         KeywordIndex.build(iter(documents), Path(directory) / "index", LANGUAGES)
         index = KeywordIndex.load(Path(directory) / "index")
         for text in texts:
-            assert index.search(scope, text, limit, SYNONYMS) == one_by_one(documents, allowed, text, limit), text
+            assert list(index.search(scope, text, limit, SYNONYMS)) == one_by_one(documents, allowed, text, limit), text
             phrase = cut(text)
             containing = {
                 one.asset for one in documents if phrase and any(stands(phrase, said) for _, said in fields(one))
@@ -125,9 +125,9 @@ def test_many_documents_of_one_asset_do_not_push_out_others(tmp_path: Path) -> N
     KeywordIndex.build([*passages, *others], tmp_path / "index")
     index = KeywordIndex.load(tmp_path / "index")
     scope = scope_of([1, 2, 3, 7, 8])
-    found = index.search(scope, "red boat", 4)
+    found = list(index.search(scope, "red boat", 4))
     assert [(match.asset, match.segment) for match in found] == [(8, 1), (7, 1), (3, 0), (2, 0)]
-    assert index.search(scope, "red boat", 1) == found[:1]
+    assert list(index.search(scope, "red boat", 1)) == found[:1]
 
 
 @pytest.mark.parametrize("share", [0.5, 0.01, 0.001])
@@ -138,7 +138,7 @@ def test_wide_and_narrow_scopes_agree(tmp_path: Path, share: float) -> None:
     index = KeywordIndex.load(tmp_path / "index")
     everything = {match.asset: match.score for match in index.search(scope_of(range(1, 3001)), "red boat", 3000)}
     allowed = range(1, 3001, round(1 / share))
-    found = index.search(scope_of(allowed), "red boat", 3000)
+    found = list(index.search(scope_of(allowed), "red boat", 3000))
     assert {match.asset: match.score for match in found} == {n: everything[n] for n in allowed if n in everything}
     assert set(index.containing(scope_of(allowed), "boat")) == {n for n in allowed if n % 3}
 
@@ -176,5 +176,5 @@ def test_a_synonym_counts_a_little_less_than_the_word(tmp_path: Path, field: str
     KeywordIndex.build([*documents, Document(3, title="sea ship")], tmp_path / "index", LANGUAGES)
     index = KeywordIndex.load(tmp_path / "index")
     scope = scope_of([1, 2, 3])
-    assert index.search(scope, "boats", 5, SYNONYMS) == [Match(2, 0, worth), Match(1, 0, worth)]
-    assert index.search(scope, "boats", 5, NONE) == []
+    assert list(index.search(scope, "boats", 5, SYNONYMS)) == [Match(2, 0, worth), Match(1, 0, worth)]
+    assert list(index.search(scope, "boats", 5, NONE)) == []

@@ -73,18 +73,18 @@ def test_a_file_is_read_again_once_it_changes(tmp_path: Path, caplog: pytest.Log
     engine = EmbeddedEngine(tmp_path / "generations", MODELS, ENGLISH, SynonymsFile(tmp_path / "synonyms.txt"))
     engine.publish(corpus())
     scope = scope_of([1, 2, 3])
-    assert engine.keywords(scope, "mocha", 5) == []
+    assert list(engine.keywords(scope, "mocha", 5)) == []
     (tmp_path / "synonyms.txt").write_text("mocha => espresso")
     found = {match.asset: match.score for match in engine.keywords(scope, "mocha", 5)}
     assert found == {1: 0.9, 2: 0.72, 3: 0.72}
     assert engine.matching_words("mocha", "An espresso cup") == ("espresso",)
     (tmp_path / "synonyms.txt").write_bytes(b"mocha => \xff")
-    assert engine.keywords(scope, "mocha", 5) == [], "what cannot be read says nothing"
+    assert list(engine.keywords(scope, "mocha", 5)) == [], "what cannot be read says nothing"
     assert "cannot be read" in caplog.text
     (tmp_path / "synonyms.txt").unlink()
-    assert engine.keywords(scope, "mocha", 5) == []
+    assert list(engine.keywords(scope, "mocha", 5)) == []
     (tmp_path / "synonyms.txt").mkdir()
-    assert engine.keywords(scope, "mocha", 5) == []
+    assert list(engine.keywords(scope, "mocha", 5)) == []
 
 
 def test_the_words_of_a_synonym_are_those_that_matched() -> None:

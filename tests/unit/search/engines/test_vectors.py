@@ -82,7 +82,7 @@ def test_nearest_equals_brute_force_for_any_scope(
     with tempfile.TemporaryDirectory() as folder:
         index = written(vectors(rows, owners), Path(folder) / "index")
         answer = index.nearest(everything.narrowed(BitMap(allowed)), query, limit)
-    found = answer.matches
+    found = list(answer.matches)
     best: dict[int, float] = {}
     for row, owner in zip(rows, owners, strict=True):
         if owner in allowed:
@@ -180,7 +180,7 @@ def test_fresh_rows_cost_a_segment_of_their_own_and_gone_ones_are_not_found(
     kept, again = (tmp_path / name / "0" / "high.faiss" for name in ("1", "2"))
     assert kept.samefile(again), "what did not change is a link and no copy"
     query = rows[3]
-    found = second.nearest(everything, query, 2200).matches
+    found = list(second.nearest(everything, query, 2200).matches)
     assert {match.asset for match in found} >= set(range(2000, 2200)) and not {match.asset for match in found} & set(
         range(30)
     )
@@ -190,7 +190,7 @@ def test_fresh_rows_cost_a_segment_of_their_own_and_gone_ones_are_not_found(
     assert [len(segment) for segment in third] == [1300], "a segment of which much is gone is written anew"
     fourth = written(some(np.arange(900, 2200)), tmp_path / "4", third)
     assert [len(segment) for segment in fourth] == [1300]
-    assert fourth.nearest(everything.narrowed(BitMap([905])), rows[905], 3).matches[0].score == pytest.approx(
+    assert fourth.nearest(everything.narrowed(BitMap([905])), rows[905], 3).matches.scores[0] == pytest.approx(
         1, abs=1e-4
     )
 
@@ -214,7 +214,7 @@ def test_the_plan_says_what_was_done(everything: policy.Scope, tmp_path: Path) -
     assert index.nearest(everything, query, 3).plan == Plan("scan", 8, 8)
     assert index.nearest(everything.narrowed(BitMap([2])), query, 3).plan == Plan("gather", 1, 1)
     nothing = index.nearest(everything.narrowed(BitMap()), query, 3)
-    assert (nothing.matches, nothing.plan) == ([], Plan("none", 0, 0))
+    assert (list(nothing.matches), nothing.plan) == ([], Plan("none", 0, 0))
 
 
 def test_a_search_keeps_to_one_thread_in_whichever_thread_it_is_made(everything: policy.Scope, tmp_path: Path) -> None:
