@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -27,12 +28,14 @@ from search.columns import Facts
 from search.errors import BadSettings
 from search.ragged import CHUNK
 from search.types import (
+    Action,
     Asset,
     Grant,
     ResourceKind,
     Rights,
     Segment,
     SegmentKind,
+    SubjectKind,
 )
 
 #: The newest revision under search/migrations; a catalog at another one is migrated when it is opened.
@@ -143,29 +146,26 @@ class Catalog:
         with self._engine.connect() as connection:
             for start in range(0, len(wanted), _PART):
                 part = wanted[start : start + _PART]
-                found |= {a.ordinal: a for a in _read_assets(connection, schema.assets.c.ordinal.in_(part))}
+                found |= {a.ordinal: a for a in _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": part})}
         return found
 
     def asset(self, id: str) -> Asset | None:
         """The asset with this id, unless it vanished."""
         with self._engine.connect() as connection:
-            return next(iter(_read_assets(connection, schema.assets.c.id == id)), None)
+            return next(iter(_read_assets(connection, _ASSETS.where(schema.assets.c.id == id))), None)
 
     def asset_at(self, path: str) -> Asset | None:
         """The asset that was made from the file at this path, unless it vanished."""
         with self._engine.connect() as connection:
-            return next(iter(_read_assets(connection, schema.assets.c.path == path)), None)
+            return next(iter(_read_assets(connection, _ASSETS.where(schema.assets.c.path == path))), None)
 
     def every_asset(self) -> Iterator[Asset]:
         """All that have not vanished, in ordinal order."""
-        last = 0
+        last, number = 0, schema.assets.c.ordinal
         while True:
             with self._engine.connect() as connection:
-                part = list(
-                    _read_assets(
-                        connection, schema.assets.c.ordinal > last, order_by=schema.assets.c.ordinal, limit=_PART
-                    )
-                )
+                query = _ASSETS.where(number > last).order_by(number).limit(_PART)
+                part = list(_read_assets(connection, query))
             if not part:
                 return
             yield from part
@@ -192,9 +192,8 @@ class Catalog:
             return _read_grants(connection, schema.grants.c.resource_kind == ResourceKind.collection.value)
 
     def segments(self, ordinals: Iterable[int]) -> dict[int, Segment]:
-        wanted = list(ordinals)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(schema.segments).where(schema.segments.c.ordinal.in_(wanted)))
+            rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": list(ordinals)})
             return {row.ordinal: _segment(row) for row in rows}
 
     def segments_of(self, asset: int) -> list[Segment]:
@@ -465,7 +464,7 @@ def _clear_set_aside(connection: sa.Connection, paths: Sequence[str]) -> None:
 
 
 #: What stands in an asset's row and in `Asset`.
-_ASSET: Final = frozenset(schema.assets.c.keys()) & frozenset(Asset.__struct_fields__)
+_ASSET: Final = tuple(name for name in Asset.__struct_fields__ if name in schema.assets.c)
 
 
 def _put_assets(connection: sa.Connection, intakes: Sequence[Intake], by: str) -> dict[str, int]:
@@ -507,7 +506,7 @@ def _at(connection: sa.Connection, paths: Sequence[str]) -> dict[str, sa.Row[Any
 
 def _row(intake: Intake) -> dict[str, Any]:
     asset = intake.asset
-    return {name: getattr(asset, name) for name in _ASSET - {"ordinal"}} | {
+    return {name: getattr(asset, name) for name in _ASSET if name != "ordinal"} | {
         "keywords": list(asset.keywords),
         "mtime_ns": intake.mtime_ns,
         "facts_digest": intake.facts_digest,
@@ -566,13 +565,32 @@ def _put_segments(connection: sa.Connection, parts: Mapping[int, Sequence[Segmen
         connection.execute(sa.insert(table), new)
 
 
+_GRANTS: Final = sa.select(*(schema.grants.c[name] for name in Grant.__struct_fields__)).order_by(
+    *(schema.grants.c[name] for name in Grant.__struct_fields__)
+)
+_GRANTS_OF: Final = _GRANTS.where(
+    schema.grants.c.resource_kind == sa.bindparam("kind"),
+    schema.grants.c.resource.in_(sa.bindparam("resources", expanding=True)),
+)
+
+
 def _read_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> dict[str, tuple[Grant, ...]]:
-    table = schema.grants
+    """Grants by their resource, in the order of `Grant`, which is that of the table's unique index."""
+    return _by_resource(connection.execute(_GRANTS.where(where)).all())
+
+
+def _by_resource(rows: Iterable[sa.Row[Any]]) -> dict[str, tuple[Grant, ...]]:
     by_resource: dict[str, list[Grant]] = {}
-    for row in connection.execute(sa.select(table).where(where)).mappings():
-        fields = {name: row[name] for name in Grant.__struct_fields__}
-        by_resource.setdefault(row["resource"], []).append(msgspec.convert(fields, Grant))
-    return {resource: tuple(sorted(grants)) for resource, grants in by_resource.items()}
+    for row in rows:
+        grant = _grant(*row)
+        by_resource.setdefault(grant.resource, []).append(grant)
+    return {resource: tuple(grants) for resource, grants in by_resource.items()}
+
+
+@lru_cache(1 << 16)
+def _grant(resource_kind: str, resource: str, subject_kind: str, subject: str, action: str, allow: bool) -> Grant:
+    """Made once of equal rows: every page reads some hundreds."""
+    return Grant(ResourceKind(resource_kind), resource, SubjectKind(subject_kind), subject, Action(action), bool(allow))
 
 
 #: The columns that `Facts` are read from.
@@ -614,34 +632,50 @@ def _read_own_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -
     return _read_grants(connection, own & schema.grants.c.resource.in_(ids))
 
 
+_READ: Final = (*_ASSET, *Rights.__struct_fields__)
+
+#: Assets that have not vanished, with their rights. Said once: to put a statement together costs as much as to run it.
+_ASSETS: Final = (
+    sa.select(
+        *(schema.assets.c[name] for name in _ASSET), *(schema.rights.c[name] for name in Rights.__struct_fields__)
+    )
+    .join_from(schema.assets, schema.rights)
+    .where(schema.assets.c.vanished.is_(None))
+)
+_ASSETS_NUMBERED: Final = _ASSETS.where(schema.assets.c.ordinal.in_(sa.bindparam("ordinals", expanding=True)))
+
+
 def _read_assets(
-    connection: sa.Connection,
-    where: sa.ColumnElement[bool],
-    *,
-    order_by: sa.ColumnElement[int] | None = None,
-    limit: int | None = None,
+    connection: sa.Connection, query: sa.Select[Any], bound: Mapping[str, object] | None = None
 ) -> Iterator[Asset]:
-    """The assets that have not vanished, each with its own grants and its collection's."""
-    table = schema.assets
-    chosen = sa.select(table.c.ordinal).where(where, table.c.vanished.is_(None)).order_by(order_by).limit(limit)
-    query = sa.select(table, schema.rights).join(schema.rights).where(table.c.ordinal.in_(chosen)).order_by(order_by)
-    rows = connection.execute(query).mappings().all()
+    """The assets that a query made of `_ASSETS` finds, each with its own grants and its collection's."""
+    rows = connection.execute(query, bound).all()
     if not rows:
         return
-    of_assets = _read_own_grants(connection, table.c.ordinal.in_(chosen))
+    fields = [dict(zip(_READ, row, strict=True)) for row in rows]
     # Of their collections only: a library may have thousands, each with many grants.
-    inside = schema.grants.c.resource.in_(sa.select(table.c.collection).where(table.c.ordinal.in_(chosen)))
-    of_collections = _read_grants(connection, (schema.grants.c.resource_kind == ResourceKind.collection.value) & inside)
-    for row in rows:
-        grants = (*of_assets.get(row["id"], ()), *of_collections.get(row["collection"], ()))
-        yield _asset(row, grants)
+    of_assets, of_collections = (
+        _by_resource(connection.execute(_GRANTS_OF, {"kind": kind.value, "resources": list(resources)}).all())
+        for kind, resources in (
+            (ResourceKind.asset, {one["id"] for one in fields}),
+            (ResourceKind.collection, {one["collection"] for one in fields}),
+        )
+    )
+    for one in fields:
+        grants = (*of_assets.get(one["id"], ()), *of_collections.get(one["collection"], ()))
+        yield _asset(one, grants)
 
 
-def _asset(row: sa.RowMapping, grants: tuple[Grant, ...]) -> Asset:
-    fields: dict[str, Any] = {name: row[name] for name in _ASSET}
-    fields["rights"] = {name: row[name] for name in Rights.__struct_fields__}
-    fields["added"] = row["added"].replace(tzinfo=UTC)
-    return msgspec.structs.replace(msgspec.convert(fields, Asset), grants=grants)
+def _asset(fields: dict[str, Any], grants: tuple[Grant, ...]) -> Asset:
+    """From the fields of an asset and those of its rights."""
+    rights = msgspec.convert(fields, Rights)
+    added = fields["added"].replace(tzinfo=UTC)
+    return msgspec.structs.replace(msgspec.convert(fields, Asset), rights=rights, added=added, grants=grants)
+
+
+_SEGMENTS_NUMBERED: Final = sa.select(schema.segments).where(
+    schema.segments.c.ordinal.in_(sa.bindparam("ordinals", expanding=True))
+)
 
 
 def _segment(row: sa.Row[Any]) -> Segment:

@@ -45,7 +45,11 @@ class GrantKey(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, grant: Grant) -> "GrantKey":
-        return cls(f"{grant.subject_kind.value}:{grant.subject}", grant.action.value, grant.allow)
+        return cls(cls.subject_of(grant), grant.action.value, grant.allow)
+
+    @staticmethod
+    def subject_of(grant: Grant) -> str:
+        return f"{grant.subject_kind}:{grant.subject}"
 
 
 class Facts(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ may still not be cleared for their use: the rules below say for which reasons, a
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -233,15 +234,17 @@ def verdict(
 ) -> Verdict:
     """Judge one asset. `asset.grants` must hold its own grants and its collection's; `now` must be time-zone aware."""
     case = _case(usage, now, settings)
-    reviewable = _granted(asset, principal, Action.review)
-    findable = _granted(asset, principal, Action.find) and (
+    subjects = _subjects(principal)
+    said = [grant for grant in asset.grants if GrantKey.subject_of(grant) in subjects]
+    reviewable = _granted(said, principal, Action.review)
+    findable = _granted(said, principal, Action.find) and (
         not asset.sensitive or not principal.groups.isdisjoint(settings.sensitive_groups)
     )
     if findable and not reviewable:
         today = _case(None, now, settings)
         findable = not any(rule.of_one(asset, today) for rule in RULES if rule.reason in HIDING)
     reasons = tuple(rule.reason for rule in RULES if rule.of_one(asset, case))
-    if not _granted(asset, principal, Action.use):
+    if not _granted(said, principal, Action.use):
         reasons = (*reasons, Reason.use_not_granted)
     return Verdict(findable, findable and reviewable, reasons)
 
@@ -284,6 +287,7 @@ def _case(usage: Usage | None, now: datetime, settings: Settings) -> _Case:
     return _Case(today, first, usage.until or first, usage.channel, usage.territory)
 
 
+@lru_cache
 def _subjects(principal: Principal) -> frozenset[str]:
     """The names under which grants speak of this principal."""
     public = f"{SubjectKind.public.value}:"
@@ -300,20 +304,14 @@ def _has_role_for(principal: Principal, action: Action) -> bool:
     return any(action in ROLE_ACTIONS[role] for role in principal.roles)
 
 
-def _decide(grants: Iterable[Grant], subjects: frozenset[str], action: Action) -> bool | None:
-    """Deny beats allow; None when no grant speaks of this person and action."""
-    said = [grant.allow for grant in grants if grant.action is action and GrantKey.of(grant).subject in subjects]
-    return all(said) if said else None
-
-
-def _granted(asset: Asset, principal: Principal, action: Action) -> bool:
+def _granted(said: Iterable[Grant], principal: Principal, action: Action) -> bool:
+    """What the grants that speak of this person come to: the asset's own outrank its collection's, deny beats allow,
+    and silence is no."""
     if not _has_role_for(principal, action):
         return False
-    subjects = _subjects(principal)
     for level in (ResourceKind.asset, ResourceKind.collection):
-        decision = _decide((grant for grant in asset.grants if grant.resource_kind is level), subjects, action)
-        if decision is not None:
-            return decision
+        if decided := [grant.allow for grant in said if grant.action is action and grant.resource_kind is level]:
+            return all(decided)
     return False
 
 
