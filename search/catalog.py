@@ -565,31 +565,34 @@ def _put_segments(connection: sa.Connection, parts: Mapping[int, Sequence[Segmen
         connection.execute(sa.insert(table), new)
 
 
-_GRANTS: Final = sa.select(*(schema.grants.c[name] for name in Grant.__struct_fields__)).order_by(
-    *(schema.grants.c[name] for name in Grant.__struct_fields__)
-)
+_GRANT: Final = tuple(schema.grants.c[name] for name in Grant.__struct_fields__)
+
+#: Grants by kind and name of resource, those of one in a row as JSON: pages need some hundreds, and SQLite and Python's
+#: threads change places at each row.
+_GRANTS: Final = sa.select(
+    schema.grants.c.resource, sa.func.json_group_array(sa.func.json_array(*_GRANT), type_=sa.Text)
+).group_by(schema.grants.c.resource_kind, schema.grants.c.resource)
 _GRANTS_OF: Final = _GRANTS.where(
     schema.grants.c.resource_kind == sa.bindparam("kind"),
     schema.grants.c.resource.in_(sa.bindparam("resources", expanding=True)),
 )
+_GRANT_ROWS: Final = msgspec.json.Decoder(list[tuple[str, str, str, str, str, int]])
 
 
 def _read_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> dict[str, tuple[Grant, ...]]:
-    """Grants by their resource, in the order of `Grant`, which is that of the table's unique index."""
+    """Grants by their resource, in the order of `Grant`; `where` is of resources of one kind."""
     return _by_resource(connection.execute(_GRANTS.where(where)).all())
 
 
-def _by_resource(rows: Iterable[sa.Row[Any]]) -> dict[str, tuple[Grant, ...]]:
-    by_resource: dict[str, list[Grant]] = {}
-    for row in rows:
-        grant = _grant(*row)
-        by_resource.setdefault(grant.resource, []).append(grant)
-    return {resource: tuple(grants) for resource, grants in by_resource.items()}
+def _by_resource(rows: Sequence[sa.Row[str, str]]) -> dict[str, tuple[Grant, ...]]:
+    return {
+        resource: tuple(_grant(*grant) for grant in sorted(_GRANT_ROWS.decode(grants))) for resource, grants in rows
+    }
 
 
 @lru_cache(1 << 16)
-def _grant(resource_kind: str, resource: str, subject_kind: str, subject: str, action: str, allow: bool) -> Grant:
-    """Made once of equal rows: every page reads some hundreds."""
+def _grant(resource_kind: str, resource: str, subject_kind: str, subject: str, action: str, allow: int) -> Grant:
+    """Made once of equal ones."""
     return Grant(ResourceKind(resource_kind), resource, SubjectKind(subject_kind), subject, Action(action), bool(allow))
 
 

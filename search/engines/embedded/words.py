@@ -140,9 +140,12 @@ def matching(query: str, text: str, languages: Languages = ENGLISH, synonyms: Sy
 def _first(word: Word, there: _There, languages: Languages) -> list[str]:
     """Where a word is first met in a text: as itself, as a synonym, as one spelt nearly so."""
     for alike in ((word.forms,), *(tuple(forms(one, languages) for one in several) for several in word.alike)):
-        for start in range(len(there) - len(alike) + 1):
+        first, *others = (frozenset(stems) for stems in alike)
+        for start, (_, _, stems) in enumerate(there[: max(0, len(there) - len(others))]):
+            if first.isdisjoint(stems):
+                continue
             met = there[start : start + len(alike)]
-            if all(not set(stems).isdisjoint(sought) for (_, _, stems), sought in zip(met, alike, strict=True)):
+            if not any(sought.isdisjoint(here) for sought, (_, _, here) in zip(others, met[1:], strict=True)):
                 return [raw for raw, _, _ in met]
     if word.reach:
         return [raw for raw, other, _ in there if within(word.spelled, folded(other), word.reach)][:1]
