@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from search.bitmaps import as_array, as_bitmap
+from search.bitmaps import Kept, as_array, as_bitmap
 from search.counting import Count, Counted, Held, assets_of, best, places_of
 from search.days import Days
 from search.texts import Texts, folded
@@ -30,6 +30,9 @@ FACETS = ("type", "collection", "keyword", "orientation", "aiGenerated", "status
 
 #: Columns of so many values that they are also kept by asset, to be counted.
 _COUNTED: Final = ("collection", "keyword")
+
+#: Scopes whose counts are kept.
+_KEPT: Final = 64
 
 T = TypeVar("T")
 
@@ -146,6 +149,7 @@ class Columns:
         self._keywords = Texts()
         self._titles = Texts()
         self.collection_grants: Mapping[str, tuple[Grant, ...]] = {}
+        self._most_frequent: Kept[dict[tuple[str, int], list[Count]]] = Kept(_KEPT)
 
     # ---- becoming
 
@@ -262,7 +266,16 @@ class Columns:
         return self._days[column].known
 
     def most_frequent(self, column: str, scope: BitMap, most: int) -> list[Count]:
-        """The values of a facet that most assets of the scope have, with their counts, equal ones by name."""
+        """The values of a facet that most assets of the scope have, with their counts, equal ones by name.
+
+        Kept for the scopes asked for last: pages are turned, and a person asks again with other words.
+        """
+        known = self._most_frequent.of(scope, lambda _: {})
+        if (column, most) not in known:
+            known[column, most] = self._counts(column, scope, most)
+        return known[column, most]
+
+    def _counts(self, column: str, scope: BitMap, most: int) -> list[Count]:
         if column in self._counted:
             having = self._columns.get(column, {})
             return self._counted[column].most_frequent(most, scope, self.all, having.__getitem__)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from search.bitmaps import as_array, as_bitmap, as_flags
+from search.bitmaps import Kept, as_array, as_bitmap, as_flags
 from search.engine import Document, Matches
 from search.engines.embedded.analysis import ENGLISH, Languages, cut, forms
 from search.engines.embedded.postings import Builder, Numbers, Postings, row_of, weight_of
@@ -47,6 +47,9 @@ WHOLE: Final = 6.0
 #: Scopes of fewer than this share of all documents are looked up in a word's list, for others the list is gone through.
 _FEW: Final = 1 / 64
 
+#: Scopes whose documents are kept, a byte each.
+_KEPT: Final = 16
+
 FORMAT: Final = 1
 
 _ABOUT: Final = "about.json"
@@ -68,6 +71,7 @@ class KeywordIndex:
         self.languages = languages
         self._vocabulary = vocabulary
         self._postings = postings
+        self._kept: Kept[NDArray[np.bool_]] = Kept(_KEPT)
 
     @classmethod
     def build(cls, documents: Iterable[Document], directory: Path, languages: Languages = ENGLISH) -> None:
@@ -95,7 +99,7 @@ class KeywordIndex:
         """See `Engine.keywords`: any of the words, each counted in the field where it weighs most."""
         if limit < 1:
             return Matches.none()
-        within = _Within(scope, self._postings)
+        within = _Within(scope, self._postings, self._kept)
         sought = wanted(text, self.languages, synonyms)
         full = 100 * max(len(sought), 1)
         total = np.zeros(within.size, np.uint16)
@@ -111,7 +115,7 @@ class KeywordIndex:
         said = [self._same(word) for word in cut(phrase)[:MAX_WORDS]]
         if not said or not all(said):
             return BitMap()
-        within = _Within(scope, self._postings)
+        within = _Within(scope, self._postings, self._kept)
         lists = [self._postings.of(word) for word in said[0]] if len(said) == 1 else [self._postings.side_by_side(said)]
         assets = [self._postings.assets[within.rows(within.keep(entries)[0])] for entries in lists]
         return as_bitmap(np.unique(np.concatenate(assets)))
@@ -181,7 +185,8 @@ def _highest(scores: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
 class _Within:
     """The documents of a scope, as places from 0 to `size`: of few documents each has its own, else rows are places."""
 
-    def __init__(self, scope: Scope, postings: Postings) -> None:
+    def __init__(self, scope: Scope, postings: Postings, kept: Kept[NDArray[np.bool_]]) -> None:
+        """`kept` are the documents of scopes, as flags."""
         known = postings.assets
         self._few: Numbers | None = None
         self._allowed: NDArray[np.bool_] | None = None
@@ -196,7 +201,8 @@ class _Within:
             offsets = np.arange(self.size) - np.repeat(np.cumsum(counts) - counts, counts)
             self._few = (np.repeat(starts, counts) + offsets).astype(np.uint32)
         else:
-            self._allowed = as_flags(scope.assets, max(int(known[-1]), scope.assets.max()) + 1)[known]
+            last = max(int(known[-1]), scope.assets.max())
+            self._allowed = kept.of(scope.assets, lambda assets: as_flags(assets, last + 1)[known])
 
     def keep(self, entries: Numbers) -> tuple[NDArray[np.int64], Numbers]:
         """The places of the entries (by row, one a document) that are within the scope, and their weights."""

@@ -56,8 +56,11 @@ _STEP: Final = 0.05
 _STEPS: Final = 200
 _DEVIATIONS: Final = _STEP * np.arange(_STEPS + 1)
 
-#: The share of an answer that may be missed by expectation.
+#: The share of an answer that may be missed by expectation: of its first so many, and of what comes after them. What is
+#: missed are nearly always the last ones, which matter little to who asks for hundreds.
 _TOLERANCE: Final = 0.005
+_FIRST_OF_ANSWER: Final = 100
+_TOLERANCE_AFTER: Final = 0.025
 
 #: Allowed rows in the lists that are looked into first, and rows whose code is so good that they are scored: all but
 #: those whose code is so many deviations below what is wanted. The codes of odd rows are off by five and more.
@@ -128,6 +131,8 @@ class _Look:
 
     def __init__(self, lists: Lists, rows: Rows, query: Vector, allowed: Allowed, limit: int) -> None:
         self._lists, self._rows, self._limit = lists, rows, limit
+        first = min(limit, _FIRST_OF_ANSWER)
+        self._tolerated = _TOLERANCE * first + _TOLERANCE_AFTER * (limit - first)
         self._asked = rows.asked(query)
         self._turned = lists.turn @ (lists.axes @ query)
         self._near = lists.centroids @ query
@@ -160,13 +165,12 @@ class _Look:
         short = (self._threshold - self._near) / self._deviations
         expected = self._counts * self._lists.beyond[np.clip(short / _STEP, 0, _STEPS).astype(np.intp)]
         expected[self._seen] = 0
-        tolerated = _TOLERANCE * self._limit
         left = float(expected.sum())
-        if left <= tolerated:
+        if left <= self._tolerated:
             return np.zeros(0, np.int64)
-        likely = np.flatnonzero(expected > tolerated / len(expected))  # all others together are tolerated
+        likely = np.flatnonzero(expected > self._tolerated / len(expected))  # all others together are tolerated
         likely = likely[np.argsort(-expected[likely])]
-        needed = int(np.count_nonzero(left - np.cumsum(expected[likely]) > tolerated)) + 1
+        needed = int(np.count_nonzero(left - np.cumsum(expected[likely]) > self._tolerated)) + 1
         most = max(_AT_ONCE, _MORE * self._scored)
         return likely[: min(needed, int(np.searchsorted(np.cumsum(self._lists.sizes[likely]), most)) + 1)]
 
@@ -207,7 +211,7 @@ class _Look:
         tilted = growth * deviation
         reaching = math.exp(min(700.0, tilted * tilted / 2 - growth * apart)) * _normal(apart / deviation - tilted)
         missed = len(codes) * (reaching - _normal(apart / deviation))
-        return bool(min(missed, left * _normal(apart / deviation)) <= _TOLERANCE * self._limit)
+        return bool(min(missed, left * _normal(apart / deviation)) <= self._tolerated)
 
     def _scan_all(self) -> None:
         """Codes cannot tell what is best (there are very many like it, or codes are poor): score every row."""

@@ -16,7 +16,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 import faiss
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 from threadpoolctl import threadpool_limits
 
-from search.bitmaps import as_array, as_bitmap, as_flags
+from search.bitmaps import Kept, as_array, as_bitmap, as_flags
 from search.embedding import Vector
 from search.engine import Matches, Nearest, Plan, VectorRows, Vectors
 from search.engines.embedded import lists
@@ -89,8 +88,7 @@ class Segment:
         self._row: Numbers = np.zeros(len(self._start), np.int64)
         self._row[owned] = live
         self._all = as_bitmap(np.unique(owned))
-        self._lock = Lock()
-        self._kept: dict[bytes, Allowed] = {}
+        self._kept: Kept[Allowed] = Kept(_KEPT)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -135,8 +133,9 @@ class Segment:
         inside = self._all & scope.assets
         if not inside:
             return Nearest(Matches.none(), Plan("none", 0, 0))
-        # An asset can have many rows (keyframes, passages): take more rows until enough assets are among them.
-        wanted = limit if len(self) == len(self._all) else 2 * limit
+        # An asset can have many rows (keyframes, passages): take more until enough assets are among them, at first a
+        # half more than these have on average.
+        wanted = limit if len(self) == len(self._all) else 3 * limit * len(self) // (2 * len(self._all))
         while True:
             rows, scores, plan = self._best(inside, query, wanted)
             matches = _best_of_each(self._assets[rows], self.segments[rows], scores, limit)
@@ -154,26 +153,15 @@ class Segment:
         if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
             best, scores = self._rows.best(self._rows.asked(query), rows, limit)
             return best, scores, Plan("gather", len(rows), len(rows))
-        allowed = self._allowed(inside)
+        allowed = self._kept.of(inside, self._mark)
         if self._lists is None or _MOST * limit > allowed.count:
             best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, allowed.count, limit)
             return best, scores, Plan("scan", allowed.count, allowed.count)
         found = self._lists.best(self._rows, query, allowed, limit)
         return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
 
-    def _allowed(self, inside: BitMap) -> Allowed:
-        """The rows of these assets. It is kept for those who ask with the same filter again."""
-        key = inside.serialize()
-        with self._lock:
-            allowed = self._kept.pop(key, None)
-        allowed = allowed or self._mark(inside)
-        with self._lock:
-            self._kept[key] = allowed  # the newest stands last
-            if len(self._kept) > _KEPT:
-                del self._kept[next(iter(self._kept))]
-        return allowed
-
     def _mark(self, inside: BitMap) -> Allowed:
+        """The rows of these assets."""
         if len(inside) < _CROWDED * len(self._all):
             marked = np.zeros(len(self._assets), np.bool_)
             marked[self._of(as_array(inside))] = True
