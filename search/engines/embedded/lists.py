@@ -177,7 +177,7 @@ class _Look:
     def into(self, chosen: Numbers) -> None:
         """Find what is best in some lists, and be done with them."""
         allowed = int(self._counts[chosen].sum())
-        wanted = min(max(_SCORED, 4 * self._limit), allowed)
+        wanted = min(max(_SCORED, 2 * self._limit), allowed)
         scores, rows = self._possible
         done = 0
         while True:

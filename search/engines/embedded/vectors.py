@@ -135,7 +135,7 @@ class Segment:
             return Nearest(Matches.none(), Plan("none", 0, 0))
         # An asset can have many rows (keyframes, passages): take more until enough assets are among them, at first a
         # half more than these have on average.
-        wanted = limit if len(self) == len(self._all) else 3 * limit * len(self) // (2 * len(self._all))
+        wanted = limit if len(self) == len(self._all) else 5 * limit * len(self) // (4 * len(self._all))
         while True:
             rows, scores, plan = self._best(inside, query, wanted)
             matches = _best_of_each(self._assets[rows], self.segments[rows], scores, limit)
