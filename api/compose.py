@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
@@ -14,6 +15,7 @@ import uvicorn
 from litestar import Litestar
 from PIL import Image
 
+from api import processes
 from api.app import create_app
 from api.auth import Person, Tokens, check_sign_in, read_people
 from api.settings import Settings, languages, models_directory
@@ -39,6 +41,9 @@ _log = logging.getLogger(__name__)
 
 #: How often a server looks whether its library moved to another model.
 _LOOK_SECONDS: Final = 2.0
+
+#: Connections that may wait to be taken by one of several processes.
+_WAITING: Final = 2048
 
 #: Names under which a browser reaches a loopback server. Any other is another site's name made to point here.
 _LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -227,17 +232,24 @@ class Following:
         """What answers requests that begin now."""
         return self.now.searcher
 
+    def moved(self) -> bool:
+        """Move on if the library did, and say whether that was so."""
+        name = model_name(self._settings, self.now.library)
+        if name == self._name:
+            return False
+        self._name = name  # whatever comes of it, it is not tried again
+        try:
+            self.now = _warmed(_read_by(self._settings, self.now.library))
+        except LoupeError as error:
+            _log.error("The model %s is not used; the one before goes on answering: %s", name, error)
+            return False
+        _settle()
+        _log.info("Searches are answered with the model %s now.", name)
+        return True
+
     def _follow(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
-            name = model_name(self._settings, self.now.library)
-            if name != self._name:
-                self._name = name  # whatever comes of it, it is not tried again
-                try:
-                    self.now = _warmed(_read_by(self._settings, self.now.library))
-                    _settle()
-                    _log.info("Searches are answered with the model %s now.", name)
-                except LoupeError as error:
-                    _log.error("The model %s is not used; the one before goes on answering: %s", name, error)
+            self.moved()
 
 
 def application(settings: Settings, following: Following, read_image: ImageReader) -> Litestar:
@@ -261,16 +273,48 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
     check_sign_in(settings)
     runtimes.one_thread()
     with _bound(settings) as place, opened(settings) as library:
-        reader = ImageReader(settings, library.library.directory)
+        following = Following(settings, library)
+        _warmed(library)
+        _settle()
+        if settings.processes == 1:
+            with following:
+                _answer(settings, following, place, ready)
+        else:
+            _answer_together(settings, following, place, ready)
+
+
+def _answer(settings: Settings, following: "Following", place: socket.socket, ready: Callable[[], None]) -> None:
+    """Answer in this process until it is told to stop."""
+    reader = ImageReader(settings, following.now.library.directory)
+    try:
+        config = uvicorn.Config(application(settings, following, reader), log_level="warning", access_log=False)
+        _Server(config, ready).run(sockets=[place])
+    finally:
+        reader.close()
+
+
+def _answer_together(
+    settings: Settings, following: "Following", place: socket.socket, ready: Callable[[], None]
+) -> None:
+    """Have several processes answer until this one is told to stop."""
+
+    def crew() -> processes.Crew:
+        work = partial(_answer, settings, following, place, lambda: None)
+        # Of a connection to SQLite no copy may be used; another is made at need.
+        return processes.Crew(settings.processes, following.now.library.catalog.close, work)
+
+    place.listen(_WAITING)  # whoever asks from now on is answered as soon as one of them is there
+    with processes.heard() as wait:
+        answering = crew()
+        ready()
         try:
-            _warmed(library)
-            _settle()
-            with Following(settings, library) as following:
-                app = application(settings, following, reader)
-                config = uvicorn.Config(app, log_level="warning", access_log=False)
-                _Server(config, ready).run(sockets=[place])
+            while wait(_LOOK_SECONDS):
+                answering.tend()
+                if following.moved():
+                    before, answering = answering, crew()
+                    before.dismiss()
         finally:
-            reader.close()
+            answering.dismiss()
 
 
 def _warmed(opened: Opened) -> Opened:

@@ -1,13 +1,17 @@
 """What the server tells of its work, in Prometheus' text format: counts and times, never a word, a name or an asset."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from threading import Lock
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from search.query_vectors import TOGETHER
+from api.processes import counted_together, siblings
+from search.query_vectors import TOGETHER, Counts
 from search.searcher import Searcher
 from search.trace import Trace
 
@@ -20,9 +24,10 @@ class Metrics:
     """The measures of one server, counted from its start on. Safe to share between threads."""
 
     def __init__(self, searcher: Callable[[], Searcher]) -> None:
+        self._searcher = searcher
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._registry.register(_Searching(searcher))
+        if not counted_together():
+            ProcessCollector(registry=self._registry)
         self._requests = Counter("loupe_requests", "Requests answered.", ["route", "status"], registry=self._registry)
         self._searches = Histogram(
             "loupe_search_seconds", "How long searches took.", buckets=_SECONDS, registry=self._registry
@@ -45,6 +50,24 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._generation = Gauge(
+            "loupe_generation",
+            "The published index that answers.",
+            registry=self._registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._texts = Counter(
+            "loupe_query_texts", "Texts by where their vectors came from.", ["from"], registry=self._registry
+        )
+        self._batches = Histogram(
+            "loupe_encoder_batch_texts",
+            "Texts that the model read together.",
+            buckets=_TEXTS,
+            registry=self._registry,
+        )
+        self._lock = Lock()
+        self._counted: tuple[Searcher | None, Counts] = None, Counts(0, {})
+
     def answered(self, route: str, status: int) -> None:
         """Count a request. `route` is one of few: never the path that was asked for."""
         self._requests.labels(route, str(status)).inc()
@@ -58,32 +81,44 @@ class Metrics:
             self._plans.labels(space.value, plan.method).inc()
             self._scored.labels(space.value).observe(plan.scored)
 
+        self._look()
+
+    def _look(self) -> None:
+        """Take over what the searcher that answers now counted since the last time."""
+        with self._lock:
+            now = self._searcher()
+            counts = now.query_vectors
+            known, before = self._counted
+            before = before if known is now else Counts(0, {})
+            self._counted = now, counts
+        self._generation.set(now.generation)
+        self._texts.labels("kept").inc(counts.kept - before.kept)
+        for size, number in counts.batches.items():
+            more = number - before.batches.get(size, 0)
+            self._texts.labels("model").inc(size * more)
+            for _ in range(more):
+                self._batches.observe(size)
+
     def text(self) -> bytes:
-        """All of it as it stands."""
-        return generate_latest(self._registry)
+        """All of it as it stands, of all processes that answer."""
+        self._look()
+        if not counted_together():
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        together.register(_Together())
+        return generate_latest(together)
 
 
-class _Searching(Collector):
-    """What the searcher counts itself, looked up when it is asked for."""
-
-    def __init__(self, searcher: Callable[[], Searcher]) -> None:
-        self._searcher = searcher
+class _Together(Collector):
+    """What the system says of all processes that answer, added up. Memory that they share counts in each."""
 
     def collect(self) -> Iterator[Metric]:
-        searcher = self._searcher()
-        yield GaugeMetricFamily("loupe_generation", "The published index that answers.", value=searcher.generation)
-        counts = searcher.query_vectors
-        read = sum(size * number for size, number in counts.batches.items())
-        texts = CounterMetricFamily("loupe_query_texts", "Texts by where their vectors came from.", labels=["from"])
-        texts.add_metric(["kept"], counts.kept)
-        texts.add_metric(["model"], read)
-        yield texts
-        within = [sum(number for size, number in counts.batches.items() if size <= most) for most in _TEXTS]
-        buckets = [*((str(most), number) for most, number in zip(_TEXTS, within, strict=True)), ("+Inf", within[-1])]
-        yield HistogramMetricFamily(
-            "loupe_encoder_batch_texts", "Texts that the model read together.", buckets=buckets, sum_value=read
-        )
-
-    def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand: to be registered it need not be asked, before there is a library."""
-        yield from ()
+        sums: dict[str, Metric] = {}
+        for pid in siblings():
+            for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                known = sums.setdefault(family.name, family)
+                if known is not family:
+                    pairs = zip(known.samples, family.samples, strict=True)
+                    known.samples = [one._replace(value=one.value + other.value) for one, other in pairs]
+        yield from sums.values()

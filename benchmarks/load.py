@@ -113,6 +113,7 @@ class Report(msgspec.Struct, frozen=True):
     "--cache", type=click.Path(file_okay=False, path_type=Path), default=CACHE, help="Where their vectors are."
 )
 @click.option("--user", help="Who searches: one of the library's people. [default: the first]")
+@click.option("--processes", default=1, show_default=True, help="How many processes answer.")
 @click.option("--rate", default=100.0, show_default=True, help="Searches a second of the steady stream.")
 @click.option("--seconds", default=10.0, show_default=True, help="How long the stream and the crowds last.")
 @click.option("--connections", default=16, show_default=True, help="How many ask at once in the crowds.")
@@ -125,6 +126,7 @@ def main(
     captioned: Path | None,
     cache: Path,
     user: str | None,
+    processes: int,
     rate: float,
     seconds: float,
     connections: int,
@@ -138,7 +140,7 @@ def main(
         directory = data_dir or Path(stack.enter_context(scratch))
         if not any(directory.glob("catalog.sqlite")):
             make(directory, assets, captioned, cache)
-        server = stack.enter_context(served(directory, user))
+        server = stack.enter_context(served(directory, user, processes))
         asked = measured(
             server,
             partial(words_of, asked_by(captioned)) if captioned else texts,
@@ -244,8 +246,9 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path, user: str | None) -> Iterator[Served]:
-    """`loupe serve` over the library until the block ends; `user` is one of its people, the first if not said."""
+def served(directory: Path, user: str | None, processes: int) -> Iterator[Served]:
+    """`loupe serve` over the library until the block ends, by so many processes; `user` is one of its people, the first
+    if not said."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -257,7 +260,8 @@ def served(directory: Path, user: str | None) -> Iterator[Served]:
     administrator = Principal("load", roles=frozenset({Role.administrator}))
     token, administers = (tokens.make(one, timedelta(days=1))[0] for one in (asker, administrator))
     command = [sys.executable, "-m", "api", "serve", "--data-dir", str(directory), "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"LOUPE_SIGN_IN": "token"})
+    settings = {"LOUPE_SIGN_IN": "token", "LOUPE_PROCESSES": str(processes)}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | settings)
     server = Served(port, token, administers, assets)
     try:
         while not server.ready():

@@ -82,10 +82,11 @@ def everyone_may(collection: str, *actions: Action) -> tuple[Grant, ...]:
 
 
 class Server(msgspec.Struct, frozen=True):
-    """A `loupe` process that serves a library, and its data directory."""
+    """A `loupe` process that serves a library, its data directory, and its number."""
 
     address: str
     data_dir: Path
+    pid: int
 
     @contextmanager
     def client(self, user: str | None = None) -> Iterator[httpx.Client]:
@@ -117,7 +118,7 @@ def serving(*command: str, data_dir: Path, **environment: str) -> Iterator[Serve
                 assert process.poll() is None, log.read_text()
                 assert monotonic() < deadline, log.read_text()
                 Event().wait(0.2)
-            yield Server(address, data_dir)
+            yield Server(address, data_dir, process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=30)

@@ -63,7 +63,7 @@ def test_a_search_is_counted_with_its_stages_and_its_plans(demo: Server) -> None
         assert more("loupe_vector_rows_scored_sum", space) > 0
     assert more("loupe_query_texts_total", "model") == more("loupe_encoder_batch_texts_sum") == 2
     assert more("loupe_query_texts_total", "kept") == 2
-    assert more("loupe_encoder_batch_texts_count") == more("loupe_encoder_batch_texts_bucket", "2") == 1
+    assert more("loupe_encoder_batch_texts_count") == more("loupe_encoder_batch_texts_bucket", "2.0") == 1
     assert now["loupe_generation",] >= 1
     assert now["process_resident_memory_bytes",] > 0
 

@@ -130,8 +130,12 @@ def test_what_the_model_has_not_seen_is_said_with_the_remedy(
     assert "by words alone" not in caplog.text
 
 
-def test_a_server_moves_over_by_itself(settings: Settings, other: str) -> None:
-    with serving("serve", data_dir=Path(settings.data_dir)) as server, server.client() as client:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_server_moves_over_by_itself(settings: Settings, other: str, processes: str) -> None:
+    with (
+        serving("serve", data_dir=Path(settings.data_dir), LOUPE_PROCESSES=processes) as server,
+        server.client() as client,
+    ):
         users = client.get("/v1/demo/people").json()
         client.post("/v1/demo/sign-in", json={"user": users[0]["user"]}).raise_for_status()
 

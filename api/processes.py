@@ -1,0 +1,137 @@
+"""Several processes that answer on one port, each a copy of one that has loaded the library.
+
+Threads of Python take turns at the interpreter, however many cores there are; processes do not. To load a library and
+its models in each would cost each the whole memory. A copy (fork) costs what it writes to: models, columns and what was
+read of indexes are shared, the files of indexes in any case.
+
+The one they are copies of answers nobody. It has no threads, since a copy has only the one that makes it; it makes
+another copy where one died, and passes on the signals to stop. Only for Linux.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final
+
+from search.errors import LoupeError
+
+_log = logging.getLogger(__name__)
+
+#: Where prometheus-client keeps what processes count together, if this is said before it is imported.
+_COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+#: A process that fails sooner than this, in seconds, does not fail by an accident that another one would be spared.
+_SOON: Final = 3.0
+
+_STOP: Final = (signal.SIGTERM, signal.SIGINT)
+_HEARD: Final = (*_STOP, signal.SIGCHLD)
+_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def possible() -> bool:
+    return sys.platform == "linux"
+
+
+@contextmanager
+def counting_together(number: int) -> Iterator[None]:
+    """Have the measures of so many processes be one. To be entered before `api.metrics` is imported."""
+    if number == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="loupe-counts-") as directory:
+        os.environ[_COUNTS] = directory
+        yield
+
+
+class Crew:
+    """So many processes that do the same. `rest` is called before each is made: to let go of what is not to be shared.
+
+    Signals to stop, and of processes that ended, must be `heard` one by one meanwhile.
+    """
+
+    def __init__(self, number: int, rest: Callable[[], None], work: Callable[[], None]) -> None:
+        self._rest = rest
+        self._work = work
+        self._begun: dict[int, float] = {}
+        for _ in range(number):
+            self._add()
+
+    def tend(self) -> None:
+        """Make another process for each that ended. Raises LoupeError for one that failed as soon as it began."""
+        for pid in list(self._begun):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                continue
+            lived = monotonic() - self._begun.pop(pid)
+            how = os.waitstatus_to_exitcode(status)
+            _log.error("A process that answers (%d) ended after %.0f s (%d); another takes its place.", pid, lived, how)
+            if lived < _SOON and how > 0:
+                raise LoupeError("A process that answers failed as soon as it began.", "What it said stands above.")
+            if lived < _SOON:  # it was killed: should that go on, then slowly
+                sleep(1)
+            self._add()
+
+    def dismiss(self) -> None:
+        """Have all stop, once they answered what they were asked."""
+        for pid in self._begun:
+            os.kill(pid, signal.SIGTERM)
+        for pid in self._begun:
+            os.waitpid(pid, 0)
+        self._begun.clear()
+
+    def _add(self) -> None:
+        self._rest()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            self._begun[pid] = monotonic()
+            return
+        code = 1
+        try:
+            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+            if os.getppid() == parent:
+                self._work()
+            code = 0
+        except KeyboardInterrupt:
+            code = 0
+        except BaseException:
+            _log.exception("A process that answers failed.")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # what the copied one would do at its end is not this one's to do
+
+
+@contextmanager
+def heard() -> Iterator[Callable[[float], bool]]:
+    """Gives what waits some seconds for a signal to stop, or until a process ended, and says whether to go on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+
+    def wait(seconds: float) -> bool:
+        told = signal.sigtimedwait(_HEARD, seconds)
+        return told is None or told.si_signo not in _STOP
+
+    try:
+        yield wait
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def siblings() -> list[int]:
+    """The processes that answer beside this one, itself included."""
+    parent = os.getppid()
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
+    return [int(pid) for pid in children.split()]
+
+
+def counted_together() -> bool:
+    """Whether this is one of several processes whose measures are one."""
+    return _COUNTS in os.environ
