@@ -24,7 +24,7 @@ import msgspec
 from rich.table import Table
 
 from benchmarks.engines import ENGINES, RECALL, Cell, Measured
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import CAPTIONED, CONSOLE
 from benchmarks.vectors import CACHE, CASES, Case, Kind, Made, Split, asked, made, photographs, queries_of
 
 LOUPE: Final = "Loupe"
@@ -44,7 +44,7 @@ _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--captioned", type=_FOLDER, required=True, help="Photographs with captions (captions.csv, images/).")
+@click.option("--captioned", type=CAPTIONED, required=True, help="Photographs with captions (captions.csv, images/).")
 @click.option("--rows", default=100_000, show_default=True, help="How many vectors.")
 @click.option("--queries", default=100, show_default=True, help="How many of each kind; at most 500.")
 @click.option("--peers", default=",".join(name for name in ENGINES if name != LOUPE), show_default=True)

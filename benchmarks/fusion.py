@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from benchmarks import libraries
 from benchmarks.libraries import Asked, Shelf
-from benchmarks.measures import CONSOLE, Row, measured, table
+from benchmarks.measures import CAPTIONED, CONSOLE, Row, measured, table
 from search.fusion import Evidence, fuse
 from search.types import Leg
 
@@ -51,7 +51,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 @click.command()
 @click.option("--model", default="loupe-mini", show_default=True, help="The model that sees.")
-@click.option("--captioned", type=_DIRECTORY, help="Captioned photographs (captions.csv, images/).")
+@click.option("--captioned", type=CAPTIONED, help="Captioned photographs (captions.csv, images/).")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(model: str, captioned: Path | None, as_json: Path | None) -> None:
     """Compare ways of fusion."""

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.engines import Measured
 from benchmarks.filtered import LOUPE, measured
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import CAPTIONED, CONSOLE
 from benchmarks.vectors import CACHE, Kind, Split, asked, made, photographs, queries_of
 
 _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
@@ -33,7 +33,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--captioned", type=_FOLDER, required=True, help="Photographs with captions (captions.csv, images/).")
+@click.option("--captioned", type=CAPTIONED, required=True, help="Photographs with captions (captions.csv, images/).")
 @click.option("--sizes", default="10000,100000,1000000", show_default=True, help="How many vectors, smallest first.")
 @click.option("--queries", default=100, show_default=True, help="How many of each kind; at most 500.")
 @click.option("--minutes", default=60, show_default=True, help="How long building may take.")

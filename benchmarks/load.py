@@ -43,7 +43,7 @@ from api import compose
 from api.auth import Tokens, read_people
 from benchmarks.at_scale import Embedded, build, vocabulary
 from benchmarks.libraries import PHOTOS
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import CAPTIONED, CONSOLE
 from benchmarks.vectors import CACHE, CHUNK, maker, photographs
 from search.embedding import Vectors
 from search.engine import Space
@@ -106,7 +106,7 @@ class Report(msgspec.Struct, frozen=True):
 )
 @click.option(
     "--captioned",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=CAPTIONED,
     help="Photographs with captions: make vectors of them and ask in their words. [default: the demo's, any words]",
 )
 @click.option(

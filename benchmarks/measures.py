@@ -5,10 +5,13 @@ samples of the queries drawn with replacement (Efron 1979; for retrieval: Sakai 
 compared by the same draw over the differences, query by query.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
+import click
 import ir_measures
 import msgspec
 import numpy as np
@@ -24,6 +27,22 @@ _SAMPLES: Final = 2000
 
 #: As wide as the tables; where nobody watches, rich would fold them into 80 columns.
 CONSOLE: Final = Console(width=None if sys.stdout.isatty() else 132)
+
+
+class _Captioned(click.Path):
+    """A folder of photographs with captions."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        folder = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not (folder / "captions.csv").is_file() or not (folder / "images").is_dir():
+            self.fail(f"{folder} has no captions.csv (image, caption) with images/ beside it.", param, ctx)
+        return folder
+
+
+CAPTIONED: Final = _Captioned()
 
 
 class Interval(msgspec.Struct, frozen=True):

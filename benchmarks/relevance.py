@@ -32,7 +32,7 @@ from rich.table import Table
 
 from benchmarks import libraries
 from benchmarks.libraries import Asked, Shelf
-from benchmarks.measures import CONSOLE, Row, compared, interval, measured, table
+from benchmarks.measures import CAPTIONED, CONSOLE, Row, compared, interval, measured, table
 from indexer.decode.pictures import flat
 from search.embedding import Embedder, Vectors
 from search.fusion import STRONG
@@ -74,7 +74,7 @@ _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.command()
 @click.option("--model", default="loupe-mini", show_default=True, help="The model that sees.")
-@click.option("--captioned", type=_DIRECTORY, help="Captioned photographs.")
+@click.option("--captioned", type=CAPTIONED, help="Captioned photographs.")
 @click.option("--cut-outs", type=_DIRECTORY, help="Pictures with a text beside each.")
 @click.option("--classes", type=_DIRECTORY, help="One photograph a class.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the run here.")

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.table import Table
 
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import CAPTIONED, CONSOLE
 
 DIMENSION: Final = 512
 BUCKETS: Final = 10_000
@@ -438,7 +438,7 @@ def _clustered(rows: Floats) -> tuple[NDArray[np.uint16], Floats]:
 
 @click.command()
 @click.option(
-    "--captioned", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
+    "--captioned", type=CAPTIONED, required=True,
     help="Photographs with captions.",
 )  # fmt: skip
 @click.option("--rows", default=100_000, show_default=True, help="How many vectors to make.")

@@ -48,6 +48,10 @@ _PART: Final = 10_000
 _ROWS: Final = 500
 
 
+#: Asked before every request.
+_HEAD: Final = sa.select(sa.func.max(schema.journal.c.number))
+
+
 class Intake(msgspec.Struct, frozen=True):
     """What an indexer hands in for one file: the asset (its ordinal is ignored) and what tells a change of it.
 
@@ -125,7 +129,7 @@ class Catalog:
     def head(self) -> int:
         """The newest journal number; 0 when nothing was ever written."""
         with self._engine.connect() as connection:
-            return connection.scalar(sa.select(sa.func.max(schema.journal.c.number))) or 0
+            return connection.scalar(_HEAD) or 0
 
     def changes_since(self, number: int) -> Changes:
         journal = schema.journal
