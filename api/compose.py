@@ -5,7 +5,6 @@ import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
@@ -41,9 +40,6 @@ _log = logging.getLogger(__name__)
 
 #: How often a server looks whether its library moved to another model.
 _LOOK_SECONDS: Final = 2.0
-
-#: Connections that may wait to be taken by one of several processes.
-_WAITING: Final = 2048
 
 #: Names under which a browser reaches a loopback server. Any other is another site's name made to point here.
 _LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -298,20 +294,21 @@ def _answer_together(
 ) -> None:
     """Have several processes answer until this one is told to stop."""
 
-    def crew() -> processes.Crew:
-        work = partial(_answer, settings, following, place, lambda: None)
+    def crew(ready: Callable[[], None]) -> processes.Crew:
+        def work(first: bool) -> None:
+            with _another(place) as own:
+                _answer(settings, following, own, ready if first else lambda: None)
+
         # Of a connection to SQLite no copy may be used; another is made at need.
         return processes.Crew(settings.processes, following.now.library.catalog.close, work)
 
-    place.listen(_WAITING)  # whoever asks from now on is answered as soon as one of them is there
     with processes.heard() as wait:
-        answering = crew()
-        ready()
+        answering = crew(ready)
         try:
             while wait(_LOOK_SECONDS):
                 answering.tend()
                 if following.moved():
-                    before, answering = answering, crew()
+                    before, answering = answering, crew(lambda: None)
                     before.dismiss()
         finally:
             answering.dismiss()
@@ -337,12 +334,11 @@ def _settle() -> None:
 
 def _bound(settings: Settings) -> socket.socket:
     """The address, taken before the model is loaded, and listened on after. Raises BadSettings."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio sends at once (TCP_NODELAY) only on sockets that name their protocol; else each answer waits 40 ms.
-    place = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place = _socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     try:
         place.bind((settings.host.strip("[]"), settings.port))
+        if settings.processes > 1:  # others may share it, now that nobody else was found there
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         place.close()
         raise BadSettings(
@@ -350,6 +346,22 @@ def _bound(settings: Settings) -> socket.socket:
             "Stop the program that has it, or name another: --port 9000.",
         ) from error
     return place
+
+
+def _another(place: socket.socket) -> socket.socket:
+    """One more at the same address: the system shares connections out among those that listen. One that several
+    processes listened on would give nearly all to the same of them."""
+    own = _socket(place.family)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    own.bind(place.getsockname())
+    return own
+
+
+def _socket(family: int) -> socket.socket:
+    # asyncio sends at once (TCP_NODELAY) only on sockets that name their protocol; else each answer waits 40 ms.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
 
 
 class _Server(uvicorn.Server):

@@ -51,17 +51,18 @@ def counting_together(number: int) -> Iterator[None]:
 
 
 class Crew:
-    """So many processes that do the same. `rest` is called before each is made: to let go of what is not to be shared.
+    """So many processes that do the same `work`, which is told whether it is the first.
 
+    `rest` is called before each is made: to let go of what is not to be shared.
     Signals to stop, and of processes that ended, must be `heard` one by one meanwhile.
     """
 
-    def __init__(self, number: int, rest: Callable[[], None], work: Callable[[], None]) -> None:
+    def __init__(self, number: int, rest: Callable[[], None], work: Callable[[bool], None]) -> None:
         self._rest = rest
         self._work = work
         self._begun: dict[int, float] = {}
-        for _ in range(number):
-            self._add()
+        for place in range(number):
+            self._add(first=place == 0)
 
     def tend(self) -> None:
         """Make another process for each that ended. Raises LoupeError for one that failed as soon as it began."""
@@ -86,7 +87,7 @@ class Crew:
             os.waitpid(pid, 0)
         self._begun.clear()
 
-    def _add(self) -> None:
+    def _add(self, *, first: bool = False) -> None:
         self._rest()
         parent = os.getpid()
         pid = os.fork()
@@ -98,7 +99,7 @@ class Crew:
             ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             if os.getppid() == parent:
-                self._work()
+                self._work(first)
             code = 0
         except KeyboardInterrupt:
             code = 0
