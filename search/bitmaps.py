@@ -1,10 +1,7 @@
 """Between roaring bitmaps and numpy, by the ways that cost milliseconds a million and not tens of them."""
 
 from array import array
-from collections import OrderedDict
-from collections.abc import Callable
-from threading import Lock
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +13,6 @@ _WITH_RUNS: Final = 12347
 _WITH_OFFSETS: Final = 4
 _CONTAINER: Final = 1 << 16
 _LISTED: Final = 1 << 12
-
-T = TypeVar("T")
-
-
-class Kept(Generic[T]):
-    """What was made of some bitmaps, for those who ask with the same filter again. Safe to share between threads."""
-
-    def __init__(self, most: int) -> None:
-        """`most` is of how many: those asked for last."""
-        self._most = most
-        self._lock = Lock()
-        self._kept: OrderedDict[bytes, T] = OrderedDict()
-
-    def of(self, numbers: BitMap, make: Callable[[BitMap], T]) -> T:
-        """What `make` makes of the numbers, which several may do at once."""
-        key = numbers.serialize()
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make(numbers)
-        with self._lock:
-            self._kept[key] = made
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        return made
 
 
 def as_array(numbers: BitMap) -> NDArray[np.int64]:

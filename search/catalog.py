@@ -150,7 +150,7 @@ class Catalog:
         with self._engine.connect() as connection:
             for start in range(0, len(wanted), _PART):
                 part = wanted[start : start + _PART]
-                found |= {a.ordinal: a for a in _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": part})}
+                found |= {a.ordinal: a for a in _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": _list(part)})}
         return found
 
     def asset(self, id: str) -> Asset | None:
@@ -197,7 +197,7 @@ class Catalog:
 
     def segments(self, ordinals: Iterable[int]) -> dict[int, Segment]:
         with self._engine.connect() as connection:
-            rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": list(ordinals)})
+            rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": _list(ordinals)})
             return {row.ordinal: _segment(row) for row in rows}
 
     def segments_of(self, asset: int) -> list[Segment]:
@@ -467,6 +467,16 @@ def _clear_set_aside(connection: sa.Connection, paths: Sequence[str]) -> None:
         connection.execute(sa.delete(schema.set_aside).where(here))
 
 
+def _listed(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+    """That the column's value is in the list bound by this name, made by `_list`: so a statement is the same for lists
+    of any length."""
+    return column.in_(sa.select(sa.func.json_each(sa.bindparam(name)).table_valued("value").c.value))
+
+
+def _list(values: Iterable[int | str]) -> str:
+    return msgspec.json.encode(list(values)).decode()
+
+
 #: What stands in an asset's row and in `Asset`.
 _ASSET: Final = tuple(name for name in Asset.__struct_fields__ if name in schema.assets.c)
 
@@ -578,7 +588,7 @@ _GRANTS: Final = sa.select(
 ).group_by(schema.grants.c.resource_kind, schema.grants.c.resource)
 _GRANTS_OF: Final = _GRANTS.where(
     schema.grants.c.resource_kind == sa.bindparam("kind"),
-    schema.grants.c.resource.in_(sa.bindparam("resources", expanding=True)),
+    _listed(schema.grants.c.resource, "resources"),
 )
 _GRANT_ROWS: Final = msgspec.json.Decoder(list[tuple[str, str, str, str, str, int]])
 
@@ -649,7 +659,7 @@ _ASSETS: Final = (
     .join_from(schema.assets, schema.rights)
     .where(schema.assets.c.vanished.is_(None))
 )
-_ASSETS_NUMBERED: Final = _ASSETS.where(schema.assets.c.ordinal.in_(sa.bindparam("ordinals", expanding=True)))
+_ASSETS_NUMBERED: Final = _ASSETS.where(_listed(schema.assets.c.ordinal, "ordinals"))
 
 
 def _read_assets(
@@ -662,7 +672,7 @@ def _read_assets(
     fields = [dict(zip(_READ, row, strict=True)) for row in rows]
     # Of their collections only: a library may have thousands, each with many grants.
     of_assets, of_collections = (
-        _by_resource(connection.execute(_GRANTS_OF, {"kind": kind.value, "resources": list(resources)}).all())
+        _by_resource(connection.execute(_GRANTS_OF, {"kind": kind.value, "resources": _list(resources)}).all())
         for kind, resources in (
             (ResourceKind.asset, {one["id"] for one in fields}),
             (ResourceKind.collection, {one["collection"] for one in fields}),
@@ -680,9 +690,7 @@ def _asset(fields: dict[str, Any], grants: tuple[Grant, ...]) -> Asset:
     return msgspec.structs.replace(msgspec.convert(fields, Asset), rights=rights, added=added, grants=grants)
 
 
-_SEGMENTS_NUMBERED: Final = sa.select(schema.segments).where(
-    schema.segments.c.ordinal.in_(sa.bindparam("ordinals", expanding=True))
-)
+_SEGMENTS_NUMBERED: Final = sa.select(schema.segments).where(_listed(schema.segments.c.ordinal, "ordinals"))
 
 
 def _segment(row: sa.Row[Any]) -> Segment:

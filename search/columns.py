@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from search.bitmaps import Kept, as_array, as_bitmap
+from search.bitmaps import as_array, as_bitmap
 from search.counting import Count, Counted, Held, assets_of, best, places_of
 from search.days import Days
+from search.kept import Kept
 from search.texts import Texts, folded
 from search.types import AI_SOURCE_TYPES, Asset, Grant, Release, ResourceKind, orientation
 
@@ -270,7 +271,7 @@ class Columns:
 
         Kept for the scopes asked for last: pages are turned, and a person asks again with other words.
         """
-        known = self._most_frequent.of(scope, lambda _: {})
+        known = self._most_frequent.of(scope.serialize(), dict)
         if (column, most) not in known:
             known[column, most] = self._counts(column, scope, most)
         return known[column, most]

@@ -23,6 +23,7 @@ import msgspec
 from pyroaring import BitMap
 
 from search.columns import BLOCKING_RELEASES, Columns, GrantKey
+from search.kept import Kept
 from search.types import (
     Action,
     Asset,
@@ -183,6 +184,9 @@ RULES: Final = (
 HIDING: Final = frozenset({Reason.not_approved, Reason.embargoed, Reason.expired})
 
 
+#: Scopes that are kept; each holds some bitmaps over all assets.
+_KEPT: Final = 16
+
 _MAKER: Final = object()
 
 
@@ -270,6 +274,21 @@ def scope(
     by_reason[Reason.use_not_granted] = columns.all - _all_granted(columns, principal, Action.use)
     cleared = findable - BitMap.union(BitMap(), *by_reason.values())
     return Scope(_MAKER, findable, cleared, reviewable, by_reason)
+
+
+class Scopes:
+    """The scopes over some columns, which never change: kept for those who ask again, on the same day and for the same
+    use. Safe to share between threads."""
+
+    def __init__(self, columns: Columns, settings: Settings) -> None:
+        self._columns = columns
+        self._settings = settings
+        self._kept: Kept[Scope] = Kept(_KEPT)
+
+    def of(self, principal: Principal, usage: Usage | None, now: datetime) -> Scope:
+        """See `scope`. A person who is in another group, or has another role, is another principal."""
+        known_by = principal, _case(usage, now, self._settings), _case(None, now, self._settings)
+        return self._kept.of(known_by, lambda: scope(principal, usage, now, self._columns, self._settings))
 
 
 def may(principal: Principal, action: Action) -> bool:

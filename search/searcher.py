@@ -74,10 +74,11 @@ class Suggestion(msgspec.Struct, frozen=True):
 
 
 class _State(msgspec.Struct, frozen=True):
-    """The columns at one journal number."""
+    """The columns at one journal number, and the scopes over them."""
 
     head: int
     columns: Columns
+    scopes: policy.Scopes
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -153,7 +154,7 @@ class Searcher:
         self._clock = clock
         self._lock = Lock()
         self._turns = Semaphore(AT_ONCE)
-        self._state = _State(0, Columns())
+        self._state = self._state_of(0, Columns())
 
     # ---- for those who run Loupe
 
@@ -303,8 +304,8 @@ class Searcher:
 
     def _scope(self, principal: Principal, usage: Usage | None) -> tuple[Columns, policy.Scope]:
         """The gate's answer over what the catalog holds at this moment."""
-        columns = self._current().columns
-        return columns, policy.scope(principal, usage, self._clock(), columns, self._settings)
+        state = self._current()
+        return state.columns, state.scopes.of(principal, usage, self._clock())
 
     def _current(self) -> _State:
         """Brought up to date with the journal, so that every change holds from the next request on."""
@@ -317,7 +318,7 @@ class Searcher:
                 head = self._catalog.head()
                 grants = self._catalog.collection_grants()
                 columns = state.columns.updated(facts=self._catalog.facts(), collection_grants=grants)
-                self._state = _State(head, columns)
+                self._state = self._state_of(head, columns)
                 return self._state
             changes = self._catalog.changes_since(state.head)
             facts = list(self._catalog.facts(changes.assets))
@@ -326,8 +327,11 @@ class Searcher:
                 removed=changes.assets.difference(*(part.ordinal for part in facts)),
                 collection_grants=self._catalog.collection_grants() if changes.grants else None,
             )
-            self._state = _State(changes.head, columns)
+            self._state = self._state_of(changes.head, columns)
             return self._state
+
+    def _state_of(self, head: int, columns: Columns) -> _State:
+        return _State(head, columns, policy.Scopes(columns, self._settings))
 
     def _read(self, query: Query) -> Mapping[str, Pair]:
         """The vectors of each text of the query."""

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from search.bitmaps import Kept, as_array, as_bitmap, as_flags
+from search.bitmaps import as_array, as_bitmap, as_flags
 from search.engine import Document, Matches
 from search.engines.embedded.analysis import ENGLISH, Languages, cut, forms
 from search.engines.embedded.postings import Builder, Numbers, Postings, row_of, weight_of
@@ -29,6 +29,7 @@ from search.engines.embedded.synonyms import NONE, Synonyms
 from search.engines.embedded.vocabulary import Vocabulary
 from search.engines.embedded.words import MAX_WORDS, Word, wanted
 from search.errors import GenerationDamaged
+from search.kept import Kept
 from search.policy import Scope
 
 #: What a word is worth by the weight of the field it stands in, in hundredths: in a title or a keyword it says more of
@@ -202,7 +203,7 @@ class _Within:
             self._few = (np.repeat(starts, counts) + offsets).astype(np.uint32)
         else:
             last = max(int(known[-1]), scope.assets.max())
-            self._allowed = kept.of(scope.assets, lambda assets: as_flags(assets, last + 1)[known])
+            self._allowed = kept.of(scope.assets.serialize(), lambda: as_flags(scope.assets, last + 1)[known])
 
     def keep(self, entries: Numbers) -> tuple[NDArray[np.int64], Numbers]:
         """The places of the entries (by row, one a document) that are within the scope, and their weights."""

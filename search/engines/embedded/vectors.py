@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 from threadpoolctl import threadpool_limits
 
-from search.bitmaps import Kept, as_array, as_bitmap, as_flags
+from search.bitmaps import as_array, as_bitmap, as_flags
 from search.embedding import Vector
 from search.engine import Matches, Nearest, Plan, VectorRows, Vectors
 from search.engines.embedded import lists
 from search.engines.embedded.lists import Allowed, Lists
 from search.engines.embedded.rows import Numbers, Rows, Scores
 from search.errors import InvalidInput
+from search.kept import Kept
 from search.policy import Scope
 
 #: Segments of so many rows and more have lists.
@@ -153,7 +154,7 @@ class Segment:
         if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
             best, scores = self._rows.best(self._rows.asked(query), rows, limit)
             return best, scores, Plan("gather", len(rows), len(rows))
-        allowed = self._kept.of(inside, self._mark)
+        allowed = self._kept.of(inside.serialize(), lambda: self._mark(inside))
         if self._lists is None or _MOST * limit > allowed.count:
             best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, allowed.count, limit)
             return best, scores, Plan("scan", allowed.count, allowed.count)

@@ -14,8 +14,12 @@ import tantivy
 
 from search.engines.embedded.analysis import Languages, folded, forms
 from search.engines.embedded.words import key
+from search.kept import Kept
 
 _WRITER_BYTES: Final = 64 << 20
+
+#: Words whose forms were looked for last: a search asks twice for each of its own.
+_KEPT: Final = 4096
 
 
 def _schema() -> tantivy.Schema:
@@ -32,6 +36,7 @@ class Vocabulary:
     def __init__(self, index: tantivy.Index) -> None:
         self._schema = index.schema
         self._searcher = index.searcher()
+        self._same: Kept[list[int]] = Kept(_KEPT)
 
     @classmethod
     def build(cls, words: Iterable[str], directory: Path, languages: Languages) -> None:
@@ -51,7 +56,11 @@ class Vocabulary:
         return cls(tantivy.Index.open(str(directory)))
 
     def same(self, forms: Iterable[str]) -> list[int]:
-        """The words that have one of the forms."""
+        """The words that have one of the forms. Do not modify the answer."""
+        wanted = tuple(forms)
+        return self._same.of(wanted, lambda: self._having(wanted))
+
+    def _having(self, forms: Iterable[str]) -> list[int]:
         terms = [tantivy.Query.term_query(self._schema, "forms", form) for form in forms]
         return self._numbers(tantivy.Query.boolean_query([(tantivy.Occur.Should, term) for term in terms]))
 

@@ -134,6 +134,20 @@ def test_scope_and_verdict_are_the_same_rule(
             assert set(judged.reasons) == {r for r, blocked in scope.by_reason.items() if asset.ordinal in blocked}
 
 
+@given(libraries(), st.lists(st.tuples(principals, usages, st.integers(0, 3)), min_size=2, max_size=30))
+def test_scopes_that_are_kept_are_those_asked_for(
+    library: tuple[list[Asset], dict[str, tuple[Grant, ...]]], asked: list[tuple[Principal, Usage | None, int]]
+) -> None:
+    """Whoever asked before, for whatever use, and on whatever day: more are asked for than are kept."""
+    columns = Columns().updated(put=library[0], collection_grants=library[1])
+    scopes = policy.Scopes(columns, SETTINGS)
+    for principal, usage, later in [*asked, *asked]:
+        now = NOW + timedelta(days=later)
+        kept, fresh = scopes.of(principal, usage, now), policy.scope(principal, usage, now, columns, SETTINGS)
+        for one in ("assets", "cleared", "reviewable", "by_reason"):
+            assert getattr(kept, one) == getattr(fresh, one)
+
+
 @given(libraries(), libraries(), principals, usages)
 def test_columns_brought_up_to_date_equal_columns_made_anew(
     before: tuple[list[Asset], dict[str, tuple[Grant, ...]]],
