@@ -213,7 +213,7 @@ class VectorIndex:
         """See `Engine.nearest`. `query` is float32 [d] with finite values, else InvalidInput."""
         # Two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds.
         faiss.omp_set_num_threads(1)
-        found = [Matches.none()]
+        found: list[Matches] = []
         plan = Plan("none", 0, 0)
         for segment in self._segments if limit > 0 else ():
             if query.shape != (segment.dimension,) or not np.isfinite(query).all():
@@ -222,6 +222,8 @@ class VectorIndex:
             method = here.plan.method if here.plan.allowed > plan.allowed else plan.method
             plan = Plan(method, plan.allowed + here.plan.allowed, plan.scored + here.plan.scored)
             found.append(here.matches)
+        if len(found) <= 1:
+            return Nearest(found[0] if found else Matches.none(), plan)
         assets = np.concatenate([one.assets for one in found])
         segments = np.concatenate([one.segments for one in found])
         scores = np.concatenate([one.scores for one in found])
