@@ -272,11 +272,14 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
         following = Following(settings, library)
         _warmed(library)
         _settle()
-        if settings.processes == 1:
-            with following:
-                _answer(settings, following, place, ready)
-        else:
-            _answer_together(settings, following, place, ready)
+        try:
+            if settings.processes == 1:
+                with following:
+                    _answer(settings, following, place, ready)
+            else:
+                _answer_together(settings, following, place, ready)
+        finally:
+            gc.unfreeze()  # or libraries complain, at the end, that their objects were never let go
 
 
 def _answer(settings: Settings, following: "Following", place: socket.socket, ready: Callable[[], None]) -> None:
@@ -294,21 +297,22 @@ def _answer_together(
 ) -> None:
     """Have several processes answer until this one is told to stop."""
 
-    def crew(ready: Callable[[], None]) -> processes.Crew:
-        def work(first: bool) -> None:
-            with _another(place) as own:
-                _answer(settings, following, own, ready if first else lambda: None)
+    def work(listening: Callable[[], None]) -> None:
+        with _another(place) as own:
+            _answer(settings, following, own, listening)
 
+    def crew() -> processes.Crew:
         # Of a connection to SQLite no copy may be used; another is made at need.
         return processes.Crew(settings.processes, following.now.library.catalog.close, work)
 
     with processes.heard() as wait:
-        answering = crew(ready)
+        answering = crew()
+        ready()
         try:
             while wait(_LOOK_SECONDS):
                 answering.tend()
                 if following.moved():
-                    before, answering = answering, crew(lambda: None)
+                    before, answering = answering, crew()
                     before.dismiss()
         finally:
             answering.dismiss()

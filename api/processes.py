@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from select import select
 from time import monotonic, sleep
 from typing import Final
 
@@ -30,8 +31,10 @@ _COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
 #: A process that fails sooner than this, in seconds, does not fail by an accident that another one would be spared.
 _SOON: Final = 3.0
 
-_STOP: Final = (signal.SIGTERM, signal.SIGINT)
-_HEARD: Final = (*_STOP, signal.SIGCHLD)
+#: How often it is looked, in seconds, whether one failed that is waited for.
+_LOOK: Final = 0.5
+
+_HEARD: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -51,18 +54,29 @@ def counting_together(number: int) -> Iterator[None]:
 
 
 class Crew:
-    """So many processes that do the same `work`, which is told whether it is the first.
+    """So many processes that do the same `work`, which calls what it is given when it is under way; then this is made.
 
-    `rest` is called before each is made: to let go of what is not to be shared.
-    Signals to stop, and of processes that ended, must be `heard` one by one meanwhile.
+    `rest` is called before each is made: to let go of what is not to be shared. Signals to stop, and of processes that
+    ended, must be `heard` meanwhile. Raises LoupeError when one fails as soon as it began.
     """
 
-    def __init__(self, number: int, rest: Callable[[], None], work: Callable[[bool], None]) -> None:
+    def __init__(self, number: int, rest: Callable[[], None], work: Callable[[Callable[[], None]], None]) -> None:
         self._rest = rest
         self._work = work
         self._begun: dict[int, float] = {}
-        for place in range(number):
-            self._add(first=place == 0)
+        self._told, self._tell = os.pipe()
+        try:
+            for _ in range(number):
+                self._add()
+            ready = 0
+            while ready < number:
+                if select([self._told], [], [], _LOOK)[0]:
+                    ready += len(os.read(self._told, number))
+                else:
+                    self.tend()
+        except BaseException:
+            self.dismiss()
+            raise
 
     def tend(self) -> None:
         """Make another process for each that ended. Raises LoupeError for one that failed as soon as it began."""
@@ -86,8 +100,13 @@ class Crew:
         for pid in self._begun:
             os.waitpid(pid, 0)
         self._begun.clear()
+        os.close(self._told)
+        os.close(self._tell)
 
-    def _add(self, *, first: bool = False) -> None:
+    def _say(self) -> None:
+        os.write(self._tell, b".")
+
+    def _add(self) -> None:
         self._rest()
         parent = os.getpid()
         pid = os.fork()
@@ -99,7 +118,7 @@ class Crew:
             ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             if os.getppid() == parent:
-                self._work(first)
+                self._work(self._say)
             code = 0
         except KeyboardInterrupt:
             code = 0
@@ -113,12 +132,17 @@ class Crew:
 
 @contextmanager
 def heard() -> Iterator[Callable[[float], bool]]:
-    """Gives what waits some seconds for a signal to stop, or until a process ended, and says whether to go on."""
+    """Gives what waits some seconds for a signal to stop, or until a process ended, and says whether to go on.
+
+    It raises KeyboardInterrupt for Ctrl-C.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
 
     def wait(seconds: float) -> bool:
         told = signal.sigtimedwait(_HEARD, seconds)
-        return told is None or told.si_signo not in _STOP
+        if told and told.si_signo == signal.SIGINT:
+            raise KeyboardInterrupt
+        return told is None or told.si_signo != signal.SIGTERM
 
     try:
         yield wait
