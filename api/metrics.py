@@ -49,7 +49,6 @@ class Metrics:
             buckets=_ROWS,
             registry=self._registry,
         )
-
         self._generation = Gauge(
             "loupe_generation",
             "The published index that answers.",
@@ -80,7 +79,6 @@ class Metrics:
         for space, plan in trace.plans:
             self._plans.labels(space.value, plan.method).inc()
             self._scored.labels(space.value).observe(plan.scored)
-
         self._look()
 
     def _look(self) -> None:

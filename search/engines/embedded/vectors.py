@@ -135,7 +135,7 @@ class Segment:
         if not inside:
             return Nearest(Matches.none(), Plan("none", 0, 0))
         # An asset can have many rows (keyframes, passages): take more until enough assets are among them, at first a
-        # half more than these have on average.
+        # quarter more than so many have on average.
         wanted = limit if len(self) == len(self._all) else 5 * limit * len(self) // (4 * len(self._all))
         while True:
             rows, scores, plan = self._best(inside, query, wanted)
