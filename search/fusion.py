@@ -22,6 +22,7 @@ and half described libraries. A noisy-or of the legs' chances was worse: it cann
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Final, overload
 
@@ -84,8 +85,24 @@ class Ranked(msgspec.Struct, frozen=True):
         return self.relevance < STRONG
 
 
-class Order(Sequence[Ranked]):
-    """Assets by relevance, best first, equal ones newest first. Kept as columns: most are never looked at."""
+class Ranking(Sequence[Ranked]):
+    """Assets in order, of which only those that are looked at are made: a library may have a million."""
+
+    @abstractmethod
+    def at(self, place: int) -> Ranked:
+        """The asset in a place, from 0."""
+
+    @overload
+    def __getitem__(self, place: int) -> Ranked: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Ranked]: ...
+    def __getitem__(self, place: int | slice) -> Ranked | list[Ranked]:
+        places = range(len(self))[place]
+        return self.at(places) if isinstance(places, int) else [self.at(one) for one in places]
+
+
+class Order(Ranking):
+    """Assets by relevance, best first, equal ones newest first, as columns."""
 
     def __init__(self, assets: Assets, relevance: Said, counted: Said) -> None:
         """In any order: `assets` int64 [n], `relevance` float64 [n], and what each leg's word `counted`, [n, legs]."""
@@ -95,13 +112,7 @@ class Order(Sequence[Ranked]):
     def __len__(self) -> int:
         return len(self.assets)
 
-    @overload
-    def __getitem__(self, place: int) -> Ranked: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Ranked]: ...
-    def __getitem__(self, place: int | slice) -> Ranked | list[Ranked]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(len(self))[place]]
+    def at(self, place: int) -> Ranked:
         counted = zip(LEGS, self.counted[place].tolist(), strict=True)
         evidence = {leg: value for leg, value in counted if not math.isnan(value)}
         return Ranked(int(self.assets[place]), float(self.relevance[place]), evidence)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from threading import Lock, Semaphore
-from typing import Final, overload
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from search.embedding import Models, Standard, Vector, Vectors
 from search.engine import Engine, Matches, Space
 from search.errors import NotCleared, NotFound
 from search.excerpts import excerpt, holds
-from search.fusion import LEGS, Evidence, Ranked, doubted, fuse, less, mean
+from search.fusion import LEGS, Evidence, Ranked, Ranking, doubted, fuse, less, mean
 from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, understand
 from search.query_vectors import Counts, Pair, QueryVectors
 from search.renditions import RenditionStore
@@ -346,7 +346,7 @@ class Searcher:
         read: Mapping[str, Pair],
         seen: Vectors,
         trace: Trace,
-    ) -> tuple[Sequence[Ranked], Sequence[_Want]]:
+    ) -> tuple[Ranking, Sequence[_Want]]:
         """The order of the assets drawn on, as deep as is served, and what was looked for."""
         depth = min(max(DEPTH, 2 * (query.offset + query.limit)), MAX_DEPTH)
         examples = [self._judged(principal, name, None).asset for name in query.similar_to]
@@ -440,7 +440,7 @@ class Searcher:
         self,
         principal: Principal,
         query: Query,
-        order: Sequence[Ranked],
+        order: Ranking,
         wants: Sequence[_Want],
     ) -> tuple[tuple[Hit, ...], int]:
         """The hits from `query.offset` on, each judged again by the catalog's word, and where the next page begins."""
@@ -523,8 +523,8 @@ def _keywords(columns: Columns, begun: str, scope: policy.Scope, most: int) -> l
         asked *= 2
 
 
-class _Newest(Sequence[Ranked]):
-    """Assets, the newest first. Only those that are looked at are made: a library may have a million."""
+class _Newest(Ranking):
+    """Assets, the newest first."""
 
     def __init__(self, assets: BitMap) -> None:
         self._assets = assets
@@ -532,12 +532,5 @@ class _Newest(Sequence[Ranked]):
     def __len__(self) -> int:
         return len(self._assets)
 
-    @overload
-    def __getitem__(self, place: int) -> Ranked: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Ranked]: ...
-    def __getitem__(self, place: int | slice) -> Ranked | list[Ranked]:
-        if isinstance(place, int):
-            return Ranked(self._assets[-1 - place], 1.0, {})
-        places = range(len(self))[place]
-        return [self[one] for one in places]
+    def at(self, place: int) -> Ranked:
+        return Ranked(self._assets[-1 - place], 1.0, {})
