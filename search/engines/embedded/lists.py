@@ -150,8 +150,7 @@ class _Look:
     def found(self) -> Found:
         """The best of those that are possible by the high plane alone."""
         rough, rows = self._possible
-        order = np.argsort(-rough)
-        best, scores = self._rows.exactly(self._asked, rough[order], rows[order], self._limit)
+        best, scores = self._rows.exactly(self._asked, rough, rows, self._limit)
         return Found(best, scores, self._scored, self._whole)
 
     def nearest(self) -> Numbers:
@@ -183,8 +182,8 @@ class _Look:
         while True:
             codes, candidates = self._scan(chosen, wanted)
             close = int(np.count_nonzero(codes >= self._threshold - _REACH * self._off))
-            more = self._rows.roughly(self._asked, candidates[done:close], max(0, close - done))
-            scores, rows = np.append(scores, more[0]), np.append(rows, more[1])
+            more = candidates[done:close]
+            scores, rows = np.append(scores, self._rows.roughly(self._asked, more)), np.append(rows, more)
             if len(scores) >= self._limit:
                 self._threshold = float(np.partition(scores, -self._limit)[-self._limit])
             if len(codes) < wanted or wanted == allowed or self._settled(codes, allowed - wanted):

@@ -9,13 +9,14 @@ Useful for: scoring some chosen rows, or, when nothing else will do, all of them
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import local
 from typing import Any, Final
 
 import faiss
 import msgspec
+import numkong
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from search.engine import VectorRows
 
 Numbers = NDArray[np.int64]
 Scores = NDArray[np.float32]
+Bytes = NDArray[np.int8]
 
 _HIGH: Final = "high.faiss"
 _LOW: Final = "low.faiss"
@@ -31,6 +33,9 @@ _STEPS: Final = "steps.npy"
 
 #: The largest value, chosen so that its high byte, rounded, still fits.
 _LARGEST: Final = 127 * 256 + 127
+
+#: Bytes of a plane stand for what they are less 128; what makes bytes with a sign of them, and back.
+_SIGN: Final = np.uint8(128)
 
 #: FAISS's kernels for bytes take sixteen dimensions at a time, and are many times slower for what is left over.
 _LANES: Final = 16
@@ -49,17 +54,18 @@ _DEVIATIONS: Final = 6.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A query as the planes take it, float32 [dimensions as they are padded].
+    """A query as the planes take it, in fixed point too.
 
-    `rough` is for the high plane alone, in whole steps of what `step` says, and such a score is off by `blur` at most;
-    `high` and `low` are for both.
+    `rough` int8 [1, dimensions as they are padded] is for the high plane alone, in whole steps of what `step` says, and
+    such a score is off by `blur` at most; `exact` int8 [2, the same] is the query in 16 bits, its high bytes and its
+    low ones, in steps of what `fine` says.
     """
 
-    rough: NDArray[np.float32]
+    rough: Bytes
     step: float
     blur: float
-    high: NDArray[np.float32]
-    low: NDArray[np.float32]
+    exact: Bytes
+    fine: float
 
 
 class Rows:
@@ -72,7 +78,7 @@ class Rows:
         self._steps = steps.astype(np.float32)
         self._longest = longest
         self._planes = (high, low)  # they own what the arrays of bytes only look at
-        self._rough, self._exact = (_Workbench(high.d, exact=exact) for exact in (False, True))
+        self._bench = _Bench(high.d)
 
     def __len__(self) -> int:
         return len(self._high)
@@ -85,15 +91,15 @@ class Rows:
         for _, part in _parts(named, _WRITTEN):
             largest = np.maximum(largest, np.abs(vectors[part]).max(axis=0))
         steps = np.maximum(largest.astype(np.float64) / _LARGEST, _TINY)
-        high, low = (_plane(len(steps), exact=False) for _ in range(2))
+        high, low = (_plane(len(steps)) for _ in range(2))
         longest = 0.0
         for _, part in _parts(order, _WRITTEN):
             whole = np.zeros((len(part), high.d), np.int32)
             whole[part >= 0, : len(steps)] = np.rint(vectors[part[part >= 0]] / steps)
-            coarse = (whole + 128) >> 8
-            longest = max(longest, float(np.sqrt((coarse * coarse).sum(axis=1).max())))
-            high.add_sa_codes(np.ascontiguousarray((coarse + 128).astype(np.uint8)))
-            low.add_sa_codes(np.ascontiguousarray((whole - (coarse << 8) + 128).astype(np.uint8)))
+            coarse, fine = _bytes(whole)
+            longest = max(longest, float(np.linalg.norm(coarse.astype(np.float32), axis=1).max()))
+            high.add_sa_codes(coarse.view(np.uint8) ^ _SIGN)
+            low.add_sa_codes(fine.view(np.uint8) ^ _SIGN)
         faiss.write_index(high, str(directory / _HIGH))
         faiss.write_index(low, str(directory / _LOW))
         np.save(directory / _STEPS, np.append(steps, longest))
@@ -116,108 +122,89 @@ class Rows:
 
     def asked(self, query: Vector) -> Asked:
         """A query, float32 [d], made ready for `best`, `best_of_all` and `scores`."""
-        low = np.zeros(self._planes[0].d, np.float32)
-        low[: len(query)] = query * self._steps
-        high = low * 256
-        step = max(float(np.abs(high).max()) / 127, _TINY)
+        whole = np.zeros(self._planes[0].d)
+        whole[: len(query)] = query * self._steps
+        largest = float(np.abs(whole).max())
+        fine = max(largest / _LARGEST, _TINY)
+        step = max(256 * largest / 127, _TINY)
         # The high plane's own rounding, and that of the query to 8 bits.
-        blur = _DEVIATIONS * math.hypot(float(np.linalg.norm(high)), step * self._longest) / 12**0.5
-        return Asked(np.rint(high / step), step, blur, high, low)
+        blur = _DEVIATIONS * math.hypot(256 * float(np.linalg.norm(whole)), step * self._longest) / 12**0.5
+        rough = np.rint(256 * whole / step).astype(np.int8)
+        return Asked(rough[None], step, blur, np.stack(_bytes(np.rint(whole / fine).astype(np.int32))), fine)
 
     def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best of some rows, one at least, best first, and their inner products with the query, float32."""
         if len(rows) <= 2 * limit:  # to rule out so few would cost more than it spares
-            scores = self.scores(asked, rows)
-            best = np.argsort(-scores, kind="stable")[:limit]
-            return rows[best], scores[best]
-        return self._settled(asked, limit, len(rows), lambda wanted: self.roughly(asked, rows, wanted))
+            return _best(rows, self.scores(asked, rows), limit)
+        return self.exactly(asked, self.roughly(asked, rows), rows, limit)
 
     def best_of_all(self, asked: Asked, bits: NDArray[np.uint8], allowed: int, limit: int) -> tuple[Numbers, Scores]:
         """The same of the rows that bits allow (uint8, eight a byte, the lowest first), by one pass over all rows."""
-        selector = faiss.IDSelectorBitmap(bits)
-        return self._settled(asked, limit, allowed, lambda wanted: self._pass(asked, selector, wanted))
+        params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        wanted = min(allowed, max(_ROUGH, 4 * limit))
+        while True:
+            best, found = self._planes[0].search(asked.rough.astype(np.float32), wanted, params=params)
+            rough, rows = best[0] * asked.step, found[0]
+            if wanted == allowed or rough[-1] < self.scores(asked, rows[:limit]).min() - asked.blur:
+                return self.exactly(asked, rough, rows, limit)
+            wanted = min(allowed, 4 * wanted)
 
-    def roughly(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Scores, Numbers]:
-        """The `limit` best of some rows by the high plane alone, best first, with such scores, off by `asked.blur`."""
-        scores, found = [np.zeros(0, np.float32)], [rows[:0]]
-        for _, part in _parts(rows, _GATHERED):
-            best, places = self._rough.best(self._high, part, asked.rough, min(limit, len(part)))
-            scores.append(best * asked.step)
-            found.append(part[places])
-        if len(found) <= 2:
-            return scores[-1], found[-1]
-        every = np.concatenate(scores)
-        kept = np.argpartition(-every, limit - 1)[:limit]
-        kept = kept[np.argsort(-every[kept])]
-        return every[kept], np.concatenate(found)[kept]
+    def roughly(self, asked: Asked, rows: Numbers) -> Scores:
+        """The inner products of some rows with the query by the high plane alone, float32 [m], off by `asked.blur`."""
+        scores: Scores = (asked.step * self._bench.products(self._high, rows, asked.rough)[0]).astype(np.float32)
+        return scores
 
     def scores(self, asked: Asked, rows: Numbers) -> Scores:
         """The inner products of some rows with the query, float32 [m], from both planes."""
-        scores = np.zeros(len(rows), np.float32)
-        for codes, share in ((self._high, asked.high), (self._low, asked.low)):
-            for start, part in _parts(rows, _GATHERED):
-                best, places = self._exact.best(codes, part, share, len(part))
-                scores[start + places] += best
+        high, low = (self._bench.products(codes, rows, asked.exact) for codes in (self._high, self._low))
+        scores: Scores = (asked.fine * (256 * (256 * high[0] + high[1] + low[0]) + low[1])).astype(np.float32)
         return scores
 
-    def _settled(
-        self, asked: Asked, limit: int, allowed: int, roughly: Callable[[int], tuple[Scores, Numbers]]
-    ) -> tuple[Numbers, Scores]:
-        """The best by both planes, of as many as the high plane alone, best first, does not rule out."""
-        wanted = min(allowed, max(_ROUGH, 4 * limit))
-        while True:
-            rough, found = roughly(wanted)
-            exact = self.scores(asked, found[:limit])
-            if wanted == allowed or rough[-1] < exact.min() - asked.blur:
-                return self._exactly(asked, rough, found, exact)
-            wanted = min(allowed, 4 * wanted)
-
     def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
-        """The `limit` best of rows that the high plane scored so, best first: as `best` returns them."""
-        return self._exactly(asked, rough, rows, self.scores(asked, rows[:limit]))
-
-    def _exactly(self, asked: Asked, rough: Scores, rows: Numbers, first: Scores) -> tuple[Numbers, Scores]:
-        """The same, where the scores of the `first`, as many as are wanted, are known by both planes."""
-        possible = int(np.count_nonzero(rough >= first.min(initial=np.inf) - asked.blur))
-        exact = np.append(first, self.scores(asked, rows[len(first) : possible]))
-        best = np.argsort(-exact, kind="stable")[: len(first)]
-        return rows[best], exact[best]
-
-    def _pass(self, asked: Asked, selector: Any, limit: int) -> tuple[Scores, Numbers]:
-        params = faiss.SearchParameters(sel=selector)
-        best, rows = self._planes[0].search(asked.rough[None], limit, params=params)
-        return best[0] * asked.step, rows[0]
+        """The `limit` best, by both planes, of rows that the high plane alone scored so: as `best` returns them."""
+        if len(rows) <= limit:
+            return _best(rows, self.scores(asked, rows), limit)
+        first = np.argpartition(-rough, limit)[:limit]
+        exact = self.scores(asked, rows[first])
+        possible = rough >= exact.min(initial=np.inf) - asked.blur
+        possible[first] = False
+        others = rows[possible]
+        return _best(np.append(rows[first], others), np.append(exact, self.scores(asked, others)), limit)
 
 
-class _Workbench(local):
-    """A small index, each thread's own, that some rows of a plane are copied to so that they can be scored."""
+class _Bench(local):
+    """Room, each thread's own, that some rows of a plane are copied to so that they can be multiplied."""
 
-    def __init__(self, dimension: int, *, exact: bool) -> None:
-        self._index = _plane(dimension, exact=exact)
-        self._index.add_sa_codes(np.zeros((_GATHERED, dimension), np.uint8))
-        self._codes = _codes(self._index)
-        self._scores, self._places = np.empty(_GATHERED, np.float32), np.empty(_GATHERED, np.int64)
+    def __init__(self, dimension: int) -> None:
+        self._room = np.empty((_GATHERED, dimension), np.uint8)
 
-    def best(
-        self, codes: NDArray[np.uint8], rows: Numbers, asked: NDArray[np.float32], limit: int
-    ) -> tuple[Scores, Numbers]:
-        """The `limit` best of some rows, best first, as places among `rows`. It holds until the next call."""
-        np.take(codes, rows, axis=0, out=self._codes[: len(rows)], mode="clip")
-        self._index.ntotal = len(rows)
-        # FAISS is handed bare addresses: for so few rows its checks of arrays would take as long as the search.
-        self._index.search_c(
-            1, faiss.swig_ptr(asked), limit, faiss.swig_ptr(self._scores), faiss.swig_ptr(self._places)
-        )
-        return self._scores[:limit], self._places[:limit]
+    def products(self, codes: NDArray[np.uint8], rows: Numbers, asked: Bytes) -> NDArray[np.float64]:
+        """The inner products of some rows of a plane, [m], with queries, int8 [q, d]: whole numbers, float64 [q, m]."""
+        products = np.empty((len(asked), len(rows)))
+        for start in range(0, len(rows), _GATHERED):
+            part = rows[start : start + _GATHERED]
+            copied = self._room[: len(part)]
+            np.take(codes, part, axis=0, out=copied, mode="clip")
+            np.bitwise_xor(copied, _SIGN, out=copied)
+            products[:, start : start + len(part)] = numkong.cdist(asked, copied.view(np.int8), "dot")
+        return products
 
 
-def _plane(dimension: int, *, exact: bool) -> Any:
-    """Bytes that stand for themselves less 128. FAISS scans `exact` ones as floats; else it takes queries of bytes."""
+def _bytes(whole: NDArray[np.int32]) -> tuple[Bytes, Bytes]:
+    """The high bytes of whole numbers and the low ones, so that 256 times the first and the second make the number."""
+    high = (whole + 128) >> 8
+    return high.astype(np.int8), (whole - (high << 8)).astype(np.int8)
+
+
+def _best(rows: Numbers, scores: Scores, limit: int) -> tuple[Numbers, Scores]:
+    best = np.argsort(-scores, kind="stable")[:limit]
+    return rows[best], scores[best]
+
+
+def _plane(dimension: int) -> Any:
+    """An empty plane, which FAISS can scan with queries of bytes."""
     padded = -(-dimension // _LANES) * _LANES
-    kind = faiss.ScalarQuantizer.QT_8bit_uniform if exact else faiss.ScalarQuantizer.QT_8bit_direct_signed
-    index = faiss.IndexScalarQuantizer(padded, kind, faiss.METRIC_INNER_PRODUCT)
-    if exact:  # it takes a byte for the middle of a 255th of its range
-        faiss.copy_array_to_vector(np.array([-128.5, 255], np.float32), index.sq.trained)
+    index = faiss.IndexScalarQuantizer(padded, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT)
     index.is_trained = True
     return index
 

@@ -167,7 +167,7 @@ class Segment:
             marked = np.zeros(len(self._assets), np.bool_)
             marked[self._of(as_array(inside))] = True
         else:  # the last flag is no asset's, but that of the rows which belong to none
-            marked = as_flags(inside, len(self._start))[self._assets]
+            marked = as_flags(inside, len(self._start)).take(self._assets)  # quicker than by brackets
         count = int(np.count_nonzero(marked))
         return Allowed(np.packbits(marked, bitorder="little"), count, count == self._written)
 
