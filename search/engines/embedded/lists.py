@@ -182,7 +182,7 @@ class _Look:
         while True:
             codes, candidates = self._scan(chosen, wanted)
             close = int(np.count_nonzero(codes >= self._threshold - _REACH * self._off))
-            more = candidates[done:close]
+            more = np.sort(candidates[done:close])  # in the order in which they lie, which is quicker to read
             scores, rows = np.append(scores, self._rows.roughly(self._asked, more)), np.append(rows, more)
             if len(scores) >= self._limit:
                 self._threshold = float(np.partition(scores, -self._limit)[-self._limit])
@@ -192,8 +192,7 @@ class _Look:
             if wanted > _HOPELESS:
                 self._scan_all()
                 return
-        # The difference of two such scores deviates by the root of two more than one does.
-        possible = scores >= self._threshold - 2**0.5 * self._asked.blur
+        possible = self._rows.possible(self._asked, scores, self._threshold)
         self._possible = scores[possible], rows[possible]
         self._seen[chosen] = True
         self._scored += int(self._lists.sizes[chosen].sum())
@@ -214,8 +213,8 @@ class _Look:
 
     def _scan_all(self) -> None:
         """Codes cannot tell what is best (there are very many like it, or codes are poor): score every row."""
-        rows, scores = self._rows.best_of_all(self._asked, self._allowed.bits, self._allowed.count, self._limit)
-        self._possible = scores, rows
+        rows, _ = self._rows.best_of_all(self._asked, self._allowed.bits, self._allowed.count, self._limit)
+        self._possible = self._rows.roughly(self._asked, rows), rows
         self._seen[:] = True
         self._scored += len(self._rows)
         self._whole = True

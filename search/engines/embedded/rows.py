@@ -54,18 +54,13 @@ _DEVIATIONS: Final = 6.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A query as the planes take it, in fixed point too.
-
-    `rough` int8 [1, dimensions as they are padded] is for the high plane alone, in whole steps of what `step` says, and
-    such a score is off by `blur` at most; `exact` int8 [2, the same] is the query in 16 bits, its high bytes and its
-    low ones, in steps of what `fine` says.
+    """A query as the planes take it, in fixed point too: int8 [2, dimensions as they are padded], the high bytes of 16
+    bits and the low ones, in steps of what `step` says. A score of the high plane alone is off by `blur` at most.
     """
 
-    rough: Bytes
+    query: Bytes
     step: float
     blur: float
-    exact: Bytes
-    fine: float
 
 
 class Rows:
@@ -121,55 +116,52 @@ class Rows:
         return ((high * 256 + low) * self._exact_steps).astype(np.float32)
 
     def asked(self, query: Vector) -> Asked:
-        """A query, float32 [d], made ready for `best`, `best_of_all` and `scores`."""
+        """A query, float32 [d], made ready to be multiplied."""
         whole = np.zeros(self._planes[0].d)
         whole[: len(query)] = query * self._steps
-        largest = float(np.abs(whole).max())
-        fine = max(largest / _LARGEST, _TINY)
-        step = max(256 * largest / 127, _TINY)
-        # The high plane's own rounding, and that of the query to 8 bits.
-        blur = _DEVIATIONS * math.hypot(256 * float(np.linalg.norm(whole)), step * self._longest) / 12**0.5
-        rough = np.rint(256 * whole / step).astype(np.int8)
-        return Asked(rough[None], step, blur, np.stack(_bytes(np.rint(whole / fine).astype(np.int32))), fine)
+        step = max(float(np.abs(whole).max()) / _LARGEST, _TINY)
+        blur = _DEVIATIONS * 256 * float(np.linalg.norm(whole)) / 12**0.5
+        return Asked(np.stack(_bytes(np.rint(whole / step).astype(np.int32))), step, blur)
 
     def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
-        """The `limit` best of some rows, one at least, best first, and their inner products with the query, float32."""
-        if len(rows) <= 2 * limit:  # to rule out so few would cost more than it spares
-            return _best(rows, self.scores(asked, rows), limit)
+        """The `limit` best of some rows, best first, and their inner products with the query, float32."""
         return self.exactly(asked, self.roughly(asked, rows), rows, limit)
 
     def best_of_all(self, asked: Asked, bits: NDArray[np.uint8], allowed: int, limit: int) -> tuple[Numbers, Scores]:
         """The same of the rows that bits allow (uint8, eight a byte, the lowest first), by one pass over all rows."""
+        high = asked.query[:1].astype(np.float32)
+        # The query's low bytes are left out too, each of which is off the nearest step of 256 by chance.
+        blur = math.hypot(asked.blur, _DEVIATIONS * 256 * asked.step * 256 * self._longest / 12**0.5)
         params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         wanted = min(allowed, max(_ROUGH, 4 * limit))
         while True:
-            best, found = self._planes[0].search(asked.rough.astype(np.float32), wanted, params=params)
-            rough, rows = best[0] * asked.step, found[0]
-            if wanted == allowed or rough[-1] < self.scores(asked, rows[:limit]).min() - asked.blur:
-                return self.exactly(asked, rough, rows, limit)
+            products, found = self._planes[0].search(high, wanted, params=params)
+            rows, scores = self.best(asked, found[0], limit)
+            if wanted == allowed or 256 * asked.step * 256 * float(products[0, -1]) < scores[-1] - blur:
+                return rows, scores
             wanted = min(allowed, 4 * wanted)
 
     def roughly(self, asked: Asked, rows: Numbers) -> Scores:
         """The inner products of some rows with the query by the high plane alone, float32 [m], off by `asked.blur`."""
-        scores: Scores = (asked.step * self._bench.products(self._high, rows, asked.rough)[0]).astype(np.float32)
-        return scores
-
-    def scores(self, asked: Asked, rows: Numbers) -> Scores:
-        """The inner products of some rows with the query, float32 [m], from both planes."""
-        high, low = (self._bench.products(codes, rows, asked.exact) for codes in (self._high, self._low))
-        scores: Scores = (asked.fine * (256 * (256 * high[0] + high[1] + low[0]) + low[1])).astype(np.float32)
+        high, low = self._bench.products(self._high, rows, asked.query)
+        scores: Scores = (256 * asked.step * (256 * high + low)).astype(np.float32)
         return scores
 
     def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best, by both planes, of rows that the high plane alone scored so: as `best` returns them."""
-        if len(rows) <= limit:
-            return _best(rows, self.scores(asked, rows), limit)
-        first = np.argpartition(-rough, limit)[:limit]
-        exact = self.scores(asked, rows[first])
-        possible = rough >= exact.min(initial=np.inf) - asked.blur
-        possible[first] = False
-        others = rows[possible]
-        return _best(np.append(rows[first], others), np.append(exact, self.scores(asked, others)), limit)
+        if len(rows) > limit:
+            possible = self.possible(asked, rough, float(np.partition(rough, -limit)[-limit]))
+            rough, rows = rough[possible], rows[possible]
+        high, low = self._bench.products(self._low, rows, asked.query)
+        scores = rough + (asked.step * (256 * high + low)).astype(np.float32)
+        best = np.argsort(-scores, kind="stable")[:limit]
+        return rows[best], scores[best]
+
+    @staticmethod
+    def possible(asked: Asked, rough: Scores, threshold: float) -> NDArray[np.bool_]:
+        """Which rows may be better than one whose score by the high plane alone, as theirs are, is the threshold."""
+        # The difference of two such scores deviates by the root of two more than one does.
+        return rough >= threshold - 2**0.5 * asked.blur
 
 
 class _Bench(local):
@@ -194,11 +186,6 @@ def _bytes(whole: NDArray[np.int32]) -> tuple[Bytes, Bytes]:
     """The high bytes of whole numbers and the low ones, so that 256 times the first and the second make the number."""
     high = (whole + 128) >> 8
     return high.astype(np.int8), (whole - (high << 8)).astype(np.int8)
-
-
-def _best(rows: Numbers, scores: Scores, limit: int) -> tuple[Numbers, Scores]:
-    best = np.argsort(-scores, kind="stable")[:limit]
-    return rows[best], scores[best]
 
 
 def _plane(dimension: int) -> Any:

@@ -17,6 +17,7 @@ from pyroaring import BitMap
 from search import policy
 from search.columns import Columns
 from search.engine import Plan, Vectors
+from search.engines.embedded import lists
 from search.engines.embedded import vectors as planner
 from search.engines.embedded.vectors import VectorIndex
 from search.errors import InvalidInput
@@ -160,6 +161,23 @@ def test_equal_rows_fill_a_page(everything: policy.Scope, tmp_path: Path) -> Non
     answer = index.nearest(everything.narrowed(BitMap(range(1000, 3000))), rows[-1], 200)
     assert [match.score for match in answer.matches] == pytest.approx([1.0] * 200, abs=1e-4)
     assert {match.asset for match in answer.matches} <= set(range(1500, 3000))
+
+
+@pytest.mark.usefixtures("listed_early")
+def test_where_lists_cannot_tell_every_row_is_scored(
+    everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "_HOPELESS", 1000)
+    monkeypatch.setattr(lists._Look, "_settled", lambda *_: False)
+    generator = np.random.default_rng(8)
+    rows, _ = clustered(generator, 6000)
+    index = written(vectors(rows, range(6000)), tmp_path / "index")
+    answer = index.nearest(everything.narrowed(BitMap(range(5000))), rows[7], 100)
+    assert answer.plan.method == "scan"
+    similar = rows[:5000] @ rows[7]
+    found = [match.asset for match in answer.matches]
+    assert np.allclose([match.score for match in answer.matches], similar[found], atol=1e-5)
+    assert np.allclose(similar[found], np.sort(similar)[: -len(found) - 1 : -1], atol=1e-5)
 
 
 @pytest.mark.usefixtures("listed_early")
