@@ -197,8 +197,8 @@ class Catalog:
 
     def segments(self, ordinals: Iterable[int]) -> dict[int, Segment]:
         with self._engine.connect() as connection:
-            rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": _list(ordinals)})
-            return {row.ordinal: _segment(row) for row in rows}
+            rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": _list(ordinals)}).all()
+        return {row.ordinal: _segment(row) for row in rows}
 
     def segments_of(self, asset: int) -> list[Segment]:
         """The parts of one asset, in the order they were cut."""
@@ -599,9 +599,13 @@ def _read_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> di
 
 
 def _by_resource(rows: Sequence[sa.Row[str, str]]) -> dict[str, tuple[Grant, ...]]:
-    return {
-        resource: tuple(_grant(*grant) for grant in sorted(_GRANT_ROWS.decode(grants))) for resource, grants in rows
-    }
+    return {resource: _grants(grants) for resource, grants in rows}
+
+
+@lru_cache(1 << 12)
+def _grants(rows: str) -> tuple[Grant, ...]:
+    """Read once of equal ones: those of collections are needed for each page."""
+    return tuple(_grant(*grant) for grant in sorted(_GRANT_ROWS.decode(rows)))
 
 
 @lru_cache(1 << 16)

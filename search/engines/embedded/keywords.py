@@ -195,9 +195,9 @@ class _Within:
         if postings.everything.issubset(scope.assets):
             return
         if len(scope.assets) < _FEW * len(known):
-            ordinals = as_array(scope.assets)
-            starts, ends = np.searchsorted(known, ordinals), np.searchsorted(known, ordinals, "right")
-            counts = ends - starts
+            ordinals = as_array(scope.assets & postings.everything)
+            starts = postings.begins[ordinals].astype(np.int64)
+            counts = postings.begins[ordinals + 1] - starts
             self.size = int(counts.sum())
             offsets = np.arange(self.size) - np.repeat(np.cumsum(counts) - counts, counts)
             self._few = (np.repeat(starts, counts) + offsets).astype(np.uint32)

@@ -156,11 +156,15 @@ def _inverted(text: Numbers, entries: Numbers, words: int) -> dict[str, NDArray[
 
 
 class Postings:
-    """The arrays of an index, read-only. `assets` and `segments` (int64) tell what each row is of."""
+    """The arrays of an index, read-only.
+
+    `assets` and `segments` (int64) tell what each row is of; those of asset a are from `begins[a]` to `begins[a + 1]`.
+    """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self.assets: NDArray[np.int64] = arrays["assets"]
         self.everything: Final = as_bitmap(self.assets)
+        self.begins: Numbers = np.append(0, np.cumsum(np.bincount(self.assets))).astype(np.uint32)
         self.segments: NDArray[np.int64] = arrays["segments"]
         self._text: Numbers = arrays["text"]
         self._entries: Numbers = arrays["entries"]

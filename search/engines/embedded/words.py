@@ -90,7 +90,8 @@ class Word(msgspec.Struct, frozen=True):
     alike: tuple[tuple[str, ...], ...] = ()
 
 
-def wanted(text: str, languages: Languages = ENGLISH, synonyms: Synonyms = NONE) -> list[Word]:
+@lru_cache(maxsize=1 << 8)
+def wanted(text: str, languages: Languages = ENGLISH, synonyms: Synonyms = NONE) -> tuple[Word, ...]:
     """The distinct words to look for, in order; function words only when there is nothing else."""
     words = [(folded(word), forms(word, languages)) for word in cut(text)]
     said = {spelled for spelled, _ in words}
@@ -102,7 +103,7 @@ def wanted(text: str, languages: Languages = ENGLISH, synonyms: Synonyms = NONE)
         if spelled in telling and taken.isdisjoint(stems):
             taken.update(stems)
             kept.append(Word(spelled, stems, _reach(spelled), tuple(alike[place])))
-    return kept[:MAX_WORDS]
+    return tuple(kept[:MAX_WORDS])
 
 
 def _empty(said: set[str], languages: Languages) -> frozenset[str]:
@@ -118,7 +119,7 @@ def key(spelled: str) -> str:
 
 def strangeness(query: str, languages: Languages = ENGLISH) -> float:
     """See `Engine.strangeness`."""
-    sought = wanted(query, languages)
+    sought = wanted(query, languages, NONE)
     return sum(word.reach > 0 for word in sought) / len(sought) if sought else 0.0
 
 
