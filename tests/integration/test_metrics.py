@@ -112,7 +112,7 @@ def test_the_load_bench_measures_a_server_and_ends(demo: Server) -> None:
     mara = Principal("mara", frozenset({"marketing-emea"}))
     administrator = Principal("load", roles=frozenset({Role.administrator}))
     token, administers = (tokens.make(one, timedelta(minutes=5))[0] for one in (mara, administrator))
-    with closing(Served(int(demo.address.rpartition(":")[2]), token, administers, assets=138)) as server:
+    with closing(Served(int(demo.address.rpartition(":")[2]), token, administers, assets=138, processes=1)) as server:
         asked = measured(server, texts, rate=20, seconds=1, connections=4, requests=40, at_most=60, known=12)
         with ThreadPoolExecutor(1) as thread:  # Playwright, once used, leaves a loop running in this one
             report = thread.submit(asyncio.run, asked).result()
