@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
@@ -12,12 +13,14 @@ from typing import Final
 import msgspec
 import uvicorn
 from litestar import Litestar
+from litestar.types import ASGIApp
 from PIL import Image
 
 from api import processes
 from api.app import create_app
 from api.auth import Person, Tokens, check_sign_in, read_people
 from api.settings import Settings, languages, models_directory
+from api.sharing import Loads, Sharing
 from indexer import approved, facts
 from indexer.manifest import parse_grant
 from indexer.media import Decoder, Limits
@@ -274,22 +277,27 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
         _settle()
         try:
             if settings.processes == 1:
-                with following:
-                    _answer(settings, following, place, ready)
+                with following, _app(settings, following) as app:
+                    _answer(app, [place], ready)
             else:
                 _answer_together(settings, following, place, ready)
         finally:
             gc.unfreeze()  # or libraries complain, at the end, that their objects were never let go
 
 
-def _answer(settings: Settings, following: "Following", place: socket.socket, ready: Callable[[], None]) -> None:
-    """Answer in this process until it is told to stop."""
+@contextmanager
+def _app(settings: Settings, following: "Following") -> Iterator[Litestar]:
     reader = ImageReader(settings, following.now.library.directory)
     try:
-        config = uvicorn.Config(application(settings, following, reader), log_level="warning", access_log=False)
-        _Server(config, ready).run(sockets=[place])
+        yield application(settings, following, reader)
     finally:
         reader.close()
+
+
+def _answer(app: ASGIApp, places: list[socket.socket], ready: Callable[[], None]) -> None:
+    """Answer in this process until it is told to stop."""
+    config = uvicorn.Config(app, log_level="warning", access_log=False)
+    _Server(config, ready).run(sockets=places)
 
 
 def _answer_together(
@@ -297,13 +305,15 @@ def _answer_together(
 ) -> None:
     """Have several processes answer until this one is told to stop."""
 
-    def work(listening: Callable[[], None]) -> None:
-        with _another(place) as own:
-            _answer(settings, following, own, listening)
+    def work(loads: Loads, number: int, listening: Callable[[], None]) -> None:
+        with _another(place) as own, _app(settings, following) as app:
+            sharing = Sharing(app, loads, number)
+            _answer(sharing, [own, sharing.door], listening)
 
     def crew() -> processes.Crew:
         # Of a connection to SQLite no copy may be used; another is made at need.
-        return processes.Crew(settings.processes, following.now.library.catalog.close, work)
+        rest = following.now.library.catalog.close
+        return processes.Crew(settings.processes, rest, partial(work, Loads(settings.processes)))
 
     with processes.heard() as wait:
         answering = crew()

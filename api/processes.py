@@ -54,20 +54,21 @@ def counting_together(number: int) -> Iterator[None]:
 
 
 class Crew:
-    """So many processes that do the same `work`, which calls what it is given when it is under way; then this is made.
+    """So many processes that do the same `work`, each at a place of its own, from 0 on, and call what they are given
+    when it is under way; then this is made.
 
     `rest` is called before each is made: to let go of what is not to be shared. Signals to stop, and of processes that
     ended, must be `heard` meanwhile. Raises LoupeError when one fails as soon as it began.
     """
 
-    def __init__(self, number: int, rest: Callable[[], None], work: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, number: int, rest: Callable[[], None], work: Callable[[int, Callable[[], None]], None]) -> None:
         self._rest = rest
         self._work = work
-        self._begun: dict[int, float] = {}
+        self._begun: dict[int, tuple[int, float]] = {}
         self._told, self._tell = os.pipe()
         try:
-            for _ in range(number):
-                self._add()
+            for place in range(number):
+                self._add(place)
             ready = 0
             while ready < number:
                 if select([self._told], [], [], _LOOK)[0]:
@@ -84,14 +85,15 @@ class Crew:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:
                 continue
-            lived = monotonic() - self._begun.pop(pid)
+            place, begun = self._begun.pop(pid)
+            lived = monotonic() - begun
             how = os.waitstatus_to_exitcode(status)
             _log.error("A process that answers (%d) ended after %.0f s (%d); another takes its place.", pid, lived, how)
             if lived < _SOON and how > 0:
                 raise LoupeError("A process that answers failed as soon as it began.", "What it said stands above.")
             if lived < _SOON:  # it was killed: should that go on, then slowly
                 sleep(1)
-            self._add()
+            self._add(place)
 
     def dismiss(self) -> None:
         """Have all stop, once they answered what they were asked."""
@@ -106,19 +108,19 @@ class Crew:
     def _say(self) -> None:
         os.write(self._tell, b".")
 
-    def _add(self) -> None:
+    def _add(self, place: int) -> None:
         self._rest()
         parent = os.getpid()
         pid = os.fork()
         if pid:
-            self._begun[pid] = monotonic()
+            self._begun[pid] = place, monotonic()
             return
         code = 1
         try:
             ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             if os.getppid() == parent:
-                self._work(self._say)
+                self._work(place, self._say)
             code = 0
         except KeyboardInterrupt:
             code = 0
