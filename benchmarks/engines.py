@@ -603,14 +603,17 @@ def _cell(engine: Engine, asked: Asked, place: int, vectors: Made) -> Cell:
             break
     if engine.exact and (rounds[-1].recall < RECALL or rounds[-1].median > 1000 * _QUICK):
         rounds.append(_round(engine, asked, place, EVERYTHING, vectors))
-    return max(rounds, key=lambda one: (min(one.recall, RECALL), -one.median))
+    best = max(rounds, key=lambda one: (min(one.recall, RECALL), -one.median))
+    again = _again(engine, asked, place, best.effort)
+    return msgspec.structs.replace(
+        best, again=round(1000 * statistics.median(again), 3), again_p95=round(1000 * _p95(again), 3)
+    )
 
 
 def _round(engine: Engine, asked: Asked, place: int, effort: int, vectors: Made) -> Cell:
-    """The queries one by one, after a few that do not count, at one effort."""
+    """The queries one by one, each with a filter that is new, after a few that do not count, at one effort."""
     found: list[Sequence[int]] = []
     taken: list[float] = []
-    again: list[float] = []
     filters = asked.filters[place]
     for query, chosen in zip(asked.queries[:_WARMING], filters, strict=False):
         engine.search(query, engine.kept(chosen), effort)
@@ -622,13 +625,6 @@ def _round(engine: Engine, asked: Asked, place: int, effort: int, vectors: Made)
         found.append(rows)
         if sum(taken) > _ROUND and len(taken) >= _FEWEST:
             break
-    # In a round of its own: by then processor's caches hold other rows than those of the first time.
-    for number, (query, chosen) in enumerate(zip(asked.queries[: len(taken)], filters, strict=False)):
-        kept = engine.settled(engine.kept(chosen))
-        engine.search(asked.queries[number - 1], kept, effort)
-        start = perf_counter()
-        engine.search(query, kept, effort)
-        again.append(perf_counter() - start)
     outside = sum(
         not (vectors.buckets[row] < chosen.below and (chosen.collections is None or vectors.collections[row] in listed))
         for rows, chosen in zip(found, filters, strict=False)
@@ -636,18 +632,29 @@ def _round(engine: Engine, asked: Asked, place: int, effort: int, vectors: Made)
         for row in rows
     )
     case = CASES[place]
-    median, p95, median_again, p95_again = (
-        round(1000 * of(each), 3) for each in (taken, again) for of in (statistics.median, _p95)
-    )
     return Cell(
-        query=asked.kind, kept=case.kept, share=case.share, effort=effort,
-        recall=round(asked.recall(place, found), 4), median=median, p95=p95, again=median_again, again_p95=p95_again,
+        query=asked.kind, kept=case.kept, share=case.share, effort=effort, recall=round(asked.recall(place, found), 4),
+        median=round(1000 * statistics.median(taken), 3), p95=round(1000 * _p95(taken), 3), again=0.0, again_p95=0.0,
         asked=len(taken), outside=outside,
     )  # fmt: skip
 
 
+def _again(engine: Engine, asked: Asked, place: int, effort: int) -> list[float]:
+    """The seconds of each query under its filter, for which another query was asked just before."""
+    taken: list[float] = []
+    for number, (query, chosen) in enumerate(zip(asked.queries, asked.filters[place], strict=True)):
+        kept = engine.settled(engine.kept(chosen))
+        engine.search(asked.queries[number - 1], kept, effort)
+        start = perf_counter()
+        engine.search(query, kept, effort)
+        taken.append(perf_counter() - start)
+        if sum(taken) > _ROUND:
+            break
+    return taken
+
+
 def _p95(taken: Sequence[float]) -> float:
-    return statistics.quantiles(taken, n=20)[-1]
+    return float(np.quantile(taken, 0.95))
 
 
 def _memory(name: str) -> float:
