@@ -68,6 +68,9 @@ _FIRST: Final = 1000
 _SCORED: Final = 600
 _REACH: Final = 6.0
 
+#: Rows whose codes are asked for at once, for each row of the answer: to ask for more is to look at all codes again.
+_FETCHED: Final = 6
+
 #: Rows that are scored for their codes before a scan of all is the better way.
 _HOPELESS: Final = 1 << 16
 
@@ -176,22 +179,27 @@ class _Look:
     def into(self, chosen: Numbers) -> None:
         """Find what is best in some lists, and be done with them."""
         allowed = int(self._counts[chosen].sum())
-        wanted = min(max(_SCORED, 2 * self._limit), allowed)
+        step = max(_SCORED, 2 * self._limit)
+        wanted = min(max(_SCORED, _FETCHED * self._limit), allowed)
+        codes, candidates = self._scan(chosen, wanted)
         scores, rows = self._possible
         done = 0
         while True:
-            codes, candidates = self._scan(chosen, wanted)
-            close = int(np.count_nonzero(codes >= self._threshold - _REACH * self._off))
-            more = np.sort(candidates[done:close])  # in the order in which they lie, which is quicker to read
+            part = codes[done : done + step]
+            close = int(np.count_nonzero(part >= self._threshold - _REACH * self._off))
+            more = np.sort(candidates[done : done + close])  # in the order in which they lie, which is quicker to read
             scores, rows = np.append(scores, self._rows.roughly(self._asked, more)), np.append(rows, more)
             if len(scores) >= self._limit:
                 self._threshold = float(np.partition(scores, -self._limit)[-self._limit])
-            if len(codes) < wanted or wanted == allowed or self._settled(codes, allowed - wanted):
+            done += len(part)
+            if done == allowed or not len(part) or self._settled(codes[:done], allowed - done):
                 break
-            done, wanted = wanted, min(4 * wanted, allowed)
-            if wanted > _HOPELESS:
-                self._scan_all()
-                return
+            if done == wanted:
+                wanted = min(4 * wanted, allowed)
+                if wanted > _HOPELESS:
+                    self._scan_all()
+                    return
+                codes, candidates = self._scan(chosen, wanted)
         possible = self._rows.possible(self._asked, scores, self._threshold)
         self._possible = scores[possible], rows[possible]
         self._seen[chosen] = True
