@@ -51,9 +51,11 @@ class Loads:
             self._at_hand[place] -= 1
 
     def less_busy(self, place: int) -> int | None:
-        """The place of the process that has the fewest, if that are fewer than this one has."""
+        """The place of the process that has the fewest, if it is idle and this one is not, or has two fewer at least:
+        to pass a search on costs something, and where all have much to do it gains next to nothing."""
         least = min(range(len(self._at_hand)), key=self._at_hand.__getitem__)
-        return least if self._at_hand[least] < self._at_hand[place] else None
+        fewer = self._at_hand[place] - self._at_hand[least]
+        return least if fewer > 1 or (fewer == 1 and self._at_hand[least] == 0) else None
 
 
 class Sharing:
