@@ -1,8 +1,9 @@
-"""Searches go to the process that has the fewest, whichever of several their connection led to.
+"""Searches go to a process that has less to do, whichever of several their connection led to.
 
 The system deals connections out, and a connection stays where it is: one process may have a queue while another has
 nothing to do. So each tells the others, in memory that they share, how many searches it has at hand; one that has more
-than another passes a search on, as the request that it is, to a socket that only they know, and passes the answer back.
+than another, by enough, passes a search on, as the request that it is, to a socket that only they know, and passes the
+answer back.
 What a process that dies had been passed is answered by the one that passed it.
 """
 
