@@ -69,8 +69,7 @@ class Rows:
     def __init__(self, high: Any, low: Any, steps: NDArray[np.float64], longest: float) -> None:
         """`steps` is float64 [d]; `longest` is the length of the longest row in steps of the high plane."""
         self._high, self._low = _codes(high), _codes(low)
-        self._exact_steps = steps
-        self._steps = steps.astype(np.float32)
+        self._steps = steps
         self._longest = longest
         self._planes = (high, low)  # they own what the arrays of bytes only look at
         self._bench = _Bench(high.d)
@@ -113,7 +112,7 @@ class Rows:
     def read(self, rows: Numbers) -> NDArray[np.float32]:
         """The vectors of some rows, float32 [m, d]."""
         high, low = (codes[rows, : self.dimension].astype(np.float64) - 128 for codes in (self._high, self._low))
-        return ((high * 256 + low) * self._exact_steps).astype(np.float32)
+        return ((high * 256 + low) * self._steps).astype(np.float32)
 
     def asked(self, query: Vector) -> Asked:
         """A query, float32 [d], made ready to be multiplied."""
@@ -130,21 +129,21 @@ class Rows:
     def best_of_all(self, asked: Asked, bits: NDArray[np.uint8], allowed: int, limit: int) -> tuple[Numbers, Scores]:
         """The same of the rows that bits allow (uint8, eight a byte, the lowest first), by one pass over all rows."""
         high = asked.query[:1].astype(np.float32)
+        unit = 256 * 256 * asked.step
         # The query's low bytes are left out too, each of which is off the nearest step of 256 by chance.
-        blur = math.hypot(asked.blur, _DEVIATIONS * 256 * asked.step * 256 * self._longest / 12**0.5)
+        blur = math.hypot(asked.blur, _DEVIATIONS * unit * self._longest / 12**0.5)
         params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         wanted = min(allowed, max(_ROUGH, 4 * limit))
         while True:
             products, found = self._planes[0].search(high, wanted, params=params)
             rows, scores = self.best(asked, found[0], limit)
-            if wanted == allowed or 256 * asked.step * 256 * float(products[0, -1]) < scores[-1] - blur:
+            if wanted == allowed or unit * float(products[0, -1]) < scores[-1] - blur:
                 return rows, scores
             wanted = min(allowed, 4 * wanted)
 
     def roughly(self, asked: Asked, rows: Numbers) -> Scores:
         """The inner products of some rows with the query by the high plane alone, float32 [m], off by `asked.blur`."""
-        high, low = self._bench.products(self._high, rows, asked.query)
-        scores: Scores = (256 * asked.step * (256 * high + low)).astype(np.float32)
+        scores: Scores = (256 * asked.step * self._bench.products(self._high, rows, asked.query)).astype(np.float32)
         return scores
 
     def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
@@ -152,8 +151,7 @@ class Rows:
         if len(rows) > limit:
             possible = self.possible(asked, rough, float(np.partition(rough, -limit)[-limit]))
             rough, rows = rough[possible], rows[possible]
-        high, low = self._bench.products(self._low, rows, asked.query)
-        scores = rough + (asked.step * (256 * high + low)).astype(np.float32)
+        scores = rough + (asked.step * self._bench.products(self._low, rows, asked.query)).astype(np.float32)
         best = np.argsort(-scores, kind="stable")[:limit]
         return rows[best], scores[best]
 
@@ -170,16 +168,17 @@ class _Bench(local):
     def __init__(self, dimension: int) -> None:
         self._room = np.empty((_GATHERED, dimension), np.uint8)
 
-    def products(self, codes: NDArray[np.uint8], rows: Numbers, asked: Bytes) -> NDArray[np.float64]:
-        """The inner products of some rows of a plane, [m], with queries, int8 [q, d]: whole numbers, float64 [q, m]."""
-        products = np.empty((len(asked), len(rows)))
+    def products(self, codes: NDArray[np.uint8], rows: Numbers, query: Bytes) -> NDArray[np.float64]:
+        """The inner products of some rows of a plane with a query of 16 bits (see `Asked`): whole, float64 [m]."""
+        products = np.empty((2, len(rows)))
         for start in range(0, len(rows), _GATHERED):
             part = rows[start : start + _GATHERED]
             copied = self._room[: len(part)]
             np.take(codes, part, axis=0, out=copied, mode="clip")
             np.bitwise_xor(copied, _SIGN, out=copied)
-            products[:, start : start + len(part)] = numkong.cdist(asked, copied.view(np.int8), "dot")
-        return products
+            products[:, start : start + len(part)] = numkong.cdist(query, copied.view(np.int8), "dot")
+        whole: NDArray[np.float64] = 256 * products[0] + products[1]
+        return whole
 
 
 def _bytes(whole: NDArray[np.int32]) -> tuple[Bytes, Bytes]:
