@@ -79,11 +79,11 @@ class Engine(ABC):
         """What an application could keep of a filter between searches."""
 
     def settled(self, kept: Any) -> Any:
-        """The same, with everything worked out that can be before a query is known. Both are searched with."""
+        """The same, with everything worked out that can be before a query is known."""
         return kept
 
     @abstractmethod
-    def search(self, query: Floats, kept: Any, effort: int) -> Sequence[int]:
+    def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
         """At most ten rows, best first."""
 
 
@@ -124,10 +124,6 @@ class Loupe(Engine):
         listed = None if chosen.collections is None else [self._collections[place] for place in chosen.collections]
         return below, listed
 
-    def search(self, query: Floats, kept: Any, effort: int) -> Sequence[int]:
-        scope = self.settled(kept) if isinstance(kept, tuple) else kept
-        return [match.asset for match in self._index.nearest(scope, query, NEAREST).matches]
-
     def settled(self, kept: Any) -> Any:
         below, listed = kept
         scope = self._scope
@@ -136,6 +132,9 @@ class Loupe(Engine):
         if below is not None:
             scope = scope.narrowed(below)
         return scope
+
+    def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
+        return [match.asset for match in self._index.nearest(settled, query, NEAREST).matches]
 
 
 def _everything(count: int) -> Any:
@@ -185,13 +184,7 @@ class _Sets(Engine):
         return below, listed
 
     def settled(self, kept: Any) -> Any:
-        return self._united(kept)
-
-    def _united(self, kept: Any) -> NDArray[np.bool_] | None:
-        """All of a filter; None for no filter."""
-        if not isinstance(kept, tuple):
-            settled: NDArray[np.bool_] | None = kept
-            return settled
+        """None for no filter."""
         below, listed = kept
         united: NDArray[np.bool_] | None = below
         if listed is not None:
@@ -218,16 +211,15 @@ class _Faiss(_Sets):
     def settled(self, kept: Any) -> Any:
         return self._packed(kept) if isinstance(kept, tuple) else kept
 
-    def search(self, query: Floats, kept: Any, effort: int) -> Sequence[int]:
+    def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
         import faiss
 
-        united = self.settled(kept)
-        selector = None if united is None else faiss.IDSelectorBitmap(united)
+        selector = None if settled is None else faiss.IDSelectorBitmap(settled)
         _, rows = self._index.search(query[None], NEAREST, params=self._parameters(effort, selector))
         return [row for row in rows[0].tolist() if row >= 0]
 
     def _packed(self, kept: Any) -> NDArray[np.uint8] | None:
-        united = self._united(kept)
+        united = super().settled(kept)
         return None if united is None else np.packbits(united, bitorder="little")
 
     @abstractmethod
@@ -309,12 +301,11 @@ class Hnswlib(_Sets):
         self._index = _hnswlib()
         self._index.load_index(str(index / "index.bin"))
 
-    def search(self, query: Floats, kept: Any, effort: int) -> Sequence[int]:
-        united = self._united(kept)
+    def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
         self._index.set_ef(effort)
         # A method of bytes is the quickest callable there is.
-        chosen = {} if united is None else {"filter": united.tobytes().__getitem__}
-        wanted = NEAREST if united is None else min(NEAREST, int(np.count_nonzero(united)))
+        chosen = {} if settled is None else {"filter": settled.tobytes().__getitem__}
+        wanted = NEAREST if settled is None else min(NEAREST, int(np.count_nonzero(settled)))
         try:
             rows, _ = self._index.knn_query(query, k=wanted, num_threads=1, **chosen)
         except RuntimeError:  # it found fewer than are wanted, and returns none
@@ -347,11 +338,10 @@ class Usearch(_Sets):
         self._index = _usearch()
         self._index.load(str(index / "index.usearch"))
 
-    def search(self, query: Floats, kept: Any, effort: int) -> Sequence[int]:
-        united = self._united(kept)
+    def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
         self._index.expansion_search = max(64, effort)
         rows = self._index.search(query, effort, threads=1).keys.astype(np.int64)
-        found: list[int] = (rows if united is None else rows[united[rows]])[:NEAREST].tolist()
+        found: list[int] = (rows if settled is None else rows[settled[rows]])[:NEAREST].tolist()
         return found
 
 
@@ -413,13 +403,13 @@ class Qdrant(Engine):
             must.append(q.FieldCondition("collection", match=q.MatchAny(list(chosen.collections))))
         return q.Filter(must=must) if must else None
 
-    def search(self, query: Floats, kept: Any, effort: int) -> Sequence[int]:
+    def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
         q = self._q
         rescored = q.QuantizationSearchParams(rescore=True, oversampling=2.0)
         request = q.SearchRequest(
             query=q.Query.Nearest(query.tolist()),
             limit=NEAREST,
-            filter=kept,
+            filter=settled,
             params=q.SearchParams(hnsw_ef=effort or None, exact=effort == EVERYTHING, quantization=rescored),
         )
         return [point.id for point in self._shard.search(request)]
@@ -462,14 +452,14 @@ class Lance(Engine):
     def kept(self, chosen: Filter) -> Any:
         return _condition(chosen, " AND ", "collection IN ({})")
 
-    def search(self, query: Floats, kept: Any, effort: int) -> Sequence[int]:
+    def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
         asked = self._table.search(query).distance_type("dot").limit(NEAREST).select(["id", "_distance"])
         if effort == EVERYTHING:
             asked = asked.bypass_vector_index()
         else:
             asked = asked.nprobes(effort).ef(max(NEAREST * _REFINED, effort)).refine_factor(_REFINED)
-        if kept:
-            asked = asked.where(kept)
+        if settled:
+            asked = asked.where(settled)
         found: list[int] = asked.to_arrow()["id"].to_pylist()
         return found
 
@@ -517,12 +507,12 @@ class Zvec(Engine):
     def kept(self, chosen: Filter) -> Any:
         return _condition(chosen, " and ", "collection in ({})")
 
-    def search(self, query: Floats, kept: Any, effort: int) -> Sequence[int]:
+    def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
         spent = self._z.HnswQueryParam(
             ef=effort or NEAREST, is_linear=effort == EVERYTHING, is_using_refiner=True, scale_factor=3.0
         )
         asked = self._z.Query("vector", vector=query, param=spent)
-        found = self._collection.query(asked, topk=NEAREST, filter=kept, output_fields=[])
+        found = self._collection.query(asked, topk=NEAREST, filter=settled, output_fields=[])
         return [int(one.id) for one in found]
 
 
@@ -616,11 +606,11 @@ def _round(engine: Engine, asked: Asked, place: int, effort: int, vectors: Made)
     taken: list[float] = []
     filters = asked.filters[place]
     for query, chosen in zip(asked.queries[:_WARMING], filters, strict=False):
-        engine.search(query, engine.kept(chosen), effort)
+        engine.search(query, engine.settled(engine.kept(chosen)), effort)
     for query, chosen in zip(asked.queries, filters, strict=True):
         kept = engine.kept(chosen)
         start = perf_counter()
-        rows = engine.search(query, kept, effort)
+        rows = engine.search(query, engine.settled(kept), effort)
         taken.append(perf_counter() - start)
         found.append(rows)
         if sum(taken) > _ROUND and len(taken) >= _FEWEST:
@@ -643,10 +633,10 @@ def _again(engine: Engine, asked: Asked, place: int, effort: int) -> list[float]
     """The seconds of each query under its filter, for which another query was asked just before."""
     taken: list[float] = []
     for number, (query, chosen) in enumerate(zip(asked.queries, asked.filters[place], strict=True)):
-        kept = engine.settled(engine.kept(chosen))
-        engine.search(asked.queries[number - 1], kept, effort)
+        settled = engine.settled(engine.kept(chosen))
+        engine.search(asked.queries[number - 1], settled, effort)
         start = perf_counter()
-        engine.search(query, kept, effort)
+        engine.search(query, settled, effort)
         taken.append(perf_counter() - start)
         if sum(taken) > _ROUND:
             break
