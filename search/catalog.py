@@ -153,6 +153,13 @@ class Catalog:
                 found |= {a.ordinal: a for a in _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": _list(part)})}
         return found
 
+    def read_back(self, assets: Iterable[int], segments: Iterable[int]) -> tuple[dict[int, Asset], dict[int, Segment]]:
+        """The assets of a page that have not vanished, and parts of them, by ordinal, as all stand at one moment."""
+        with self._engine.connect() as connection:
+            found = {a.ordinal: a for a in _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": _list(assets)})}
+            rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": _list(segments)}).all()
+        return found, {row.ordinal: _segment(row) for row in rows}
+
     def asset(self, id: str) -> Asset | None:
         """The asset with this id, unless it vanished."""
         with self._engine.connect() as connection:
@@ -194,11 +201,6 @@ class Catalog:
     def collection_grants(self) -> dict[str, tuple[Grant, ...]]:
         with self._engine.connect() as connection:
             return _read_grants(connection, schema.grants.c.resource_kind == ResourceKind.collection.value)
-
-    def segments(self, ordinals: Iterable[int]) -> dict[int, Segment]:
-        with self._engine.connect() as connection:
-            rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": _list(ordinals)}).all()
-        return {row.ordinal: _segment(row) for row in rows}
 
     def segments_of(self, asset: int) -> list[Segment]:
         """The parts of one asset, in the order they were cut."""
@@ -584,22 +586,26 @@ _GRANT: Final = tuple(schema.grants.c[name] for name in Grant.__struct_fields__)
 #: Grants by kind and name of resource, those of one in a row as JSON: pages need some hundreds, and SQLite and Python's
 #: threads change places at each row.
 _GRANTS: Final = sa.select(
-    schema.grants.c.resource, sa.func.json_group_array(sa.func.json_array(*_GRANT), type_=sa.Text)
+    schema.grants.c.resource_kind,
+    schema.grants.c.resource,
+    sa.func.json_group_array(sa.func.json_array(*_GRANT), type_=sa.Text),
 ).group_by(schema.grants.c.resource_kind, schema.grants.c.resource)
+
+#: Of both kinds in one statement; the names of each kind are bound by the kind's own.
 _GRANTS_OF: Final = _GRANTS.where(
-    schema.grants.c.resource_kind == sa.bindparam("kind"),
-    _listed(schema.grants.c.resource, "resources"),
+    sa.or_(
+        *(
+            (schema.grants.c.resource_kind == kind.value) & _listed(schema.grants.c.resource, kind.value)
+            for kind in ResourceKind
+        )
+    )
 )
 _GRANT_ROWS: Final = msgspec.json.Decoder(list[tuple[str, str, str, str, str, int]])
 
 
 def _read_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> dict[str, tuple[Grant, ...]]:
     """Grants by their resource, in the order of `Grant`; `where` is of resources of one kind."""
-    return _by_resource(connection.execute(_GRANTS.where(where)).all())
-
-
-def _by_resource(rows: Sequence[sa.Row[str, str]]) -> dict[str, tuple[Grant, ...]]:
-    return {resource: _grants(grants) for resource, grants in rows}
+    return {resource: _grants(grants) for _, resource, grants in connection.execute(_GRANTS.where(where)).all()}
 
 
 @lru_cache(1 << 12)
@@ -675,16 +681,12 @@ def _read_assets(
         return
     fields = [dict(zip(_READ, row, strict=True)) for row in rows]
     # Of their collections only: a library may have thousands, each with many grants.
-    of_assets, of_collections = (
-        _by_resource(connection.execute(_GRANTS_OF, {"kind": kind.value, "resources": _list(resources)}).all())
-        for kind, resources in (
-            (ResourceKind.asset, {one["id"] for one in fields}),
-            (ResourceKind.collection, {one["collection"] for one in fields}),
-        )
-    )
+    column = {ResourceKind.asset: "id", ResourceKind.collection: "collection"}
+    named = {kind.value: _list({one[name] for one in fields}) for kind, name in column.items()}
+    granted = {(kind, name): _grants(rows) for kind, name, rows in connection.execute(_GRANTS_OF, named).all()}
     for one in fields:
-        grants = (*of_assets.get(one["id"], ()), *of_collections.get(one["collection"], ()))
-        yield _asset(one, grants)
+        own, inherited = (granted.get((kind.value, one[name]), ()) for kind, name in column.items())
+        yield _asset(one, (*own, *inherited))
 
 
 def _asset(fields: dict[str, Any], grants: tuple[Grant, ...]) -> Asset:

@@ -450,14 +450,15 @@ class Searcher:
         while len(hits) < query.limit and offset < len(order):
             part = order[offset : offset + query.limit - len(hits)]
             offset += len(part)
-            assets = self._catalog.assets(one.asset for one in part)
             found = {one.asset: _segments(wants, one.asset) for one in part}
-            segments = self._catalog.segments(one for by_leg in found.values() for one in by_leg.values())
+            told = {segment for by_leg in found.values() for segment in by_leg.values()}
+            assets, segments = self._catalog.read_back(found, told)
+            now = self._clock()
             for one in part:
                 asset = assets.get(one.asset)
                 if asset is None:
                     continue
-                judged = policy.verdict(asset, principal, query.usage, self._clock(), self._settings)
+                judged = policy.verdict(asset, principal, query.usage, now, self._settings)
                 hidden = query.usage and not query.include_not_cleared and not judged.cleared
                 if judged.findable and not hidden:
                     why = tuple(self._why(query, asset, one, found[one.asset], segments))
