@@ -145,18 +145,13 @@ class Catalog:
 
     def assets(self, ordinals: Iterable[int]) -> dict[int, Asset]:
         """The assets there are among these ordinals; vanished ones are left out."""
-        found: dict[int, Asset] = {}
-        wanted = list(ordinals)
         with self._engine.connect() as connection:
-            for start in range(0, len(wanted), _PART):
-                part = wanted[start : start + _PART]
-                found |= {a.ordinal: a for a in _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": _list(part)})}
-        return found
+            return _assets_numbered(connection, ordinals)
 
     def read_back(self, assets: Iterable[int], segments: Iterable[int]) -> tuple[dict[int, Asset], dict[int, Segment]]:
         """The assets of a page that have not vanished, and parts of them, by ordinal, as all stand at one moment."""
         with self._engine.connect() as connection:
-            found = {a.ordinal: a for a in _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": _list(assets)})}
+            found = _assets_numbered(connection, assets)
             rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": _list(segments)}).all()
         return found, {row.ordinal: _segment(row) for row in rows}
 
@@ -687,6 +682,11 @@ def _read_assets(
     for one in fields:
         own, inherited = (granted.get((kind.value, one[name]), ()) for kind, name in column.items())
         yield _asset(one, (*own, *inherited))
+
+
+def _assets_numbered(connection: sa.Connection, ordinals: Iterable[int]) -> dict[int, Asset]:
+    bound = {"ordinals": _list(ordinals)}
+    return {asset.ordinal: asset for asset in _read_assets(connection, _ASSETS_NUMBERED, bound)}
 
 
 def _asset(fields: dict[str, Any], grants: tuple[Grant, ...]) -> Asset:

@@ -52,6 +52,28 @@ def test_an_asset_comes_back_as_it_went_in(catalog: Catalog, make_intake: MakeIn
     assert catalog.assets([found.ordinal, 999]) == {found.ordinal: found}
 
 
+def test_grants_of_an_asset_are_not_those_of_a_collection_of_the_same_name(
+    catalog: Catalog, make_intake: MakeIntake
+) -> None:
+    own = Grant(ResourceKind.asset, "open", SubjectKind.group, "red", Action.find, allow=False)
+    catalog.take_in([make_intake("open", grants=(own,), collection="other"), make_intake("b")], by="test")
+    catalog.grant_collection("open", everyone_may("open", Action.find))
+    assets, _ = catalog.read_back([1, 2], [])
+    assert {asset.id: asset.grants for asset in assets.values()} == {
+        "open": (own,),
+        "b": everyone_may("open", Action.find),
+    }
+    assert catalog.assets([1, 2]) == assets
+
+
+def test_a_page_is_read_back_with_the_parts_asked_for(catalog: Catalog, make_intake: MakeIntake) -> None:
+    catalog.take_in([make_intake("a"), make_intake("b")], by="test")
+    catalog.mark_vanished(["/library/b.jpg"])
+    part = catalog.segments_of(1)[0]
+    assets, parts = catalog.read_back([1, 2, 999], [part.ordinal, 999])
+    assert (list(assets), parts) == ([1], {part.ordinal: part})
+
+
 def test_the_journal_names_what_changed_since(catalog: Catalog, make_intake: MakeIntake) -> None:
     assert catalog.head() == 0
     catalog.take_in([make_intake("a"), make_intake("b")], by="test")
