@@ -28,6 +28,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.measures import memory_of
 from benchmarks.vectors import (
     BUCKETS,
     CASES,
@@ -647,12 +648,6 @@ def _p95(taken: Sequence[float]) -> float:
     return float(np.quantile(taken, 0.95))
 
 
-def _memory(name: str) -> float:
-    """`VmRSS` or `VmHWM` of this process, MiB."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
-
-
 # ---- the processes
 
 _FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -684,7 +679,7 @@ def build(name: str, vectors: Path, index: Path) -> None:
 def measure_command(name: str, vectors: Path, index: Path, asked: Path, out: Path) -> None:
     """Open an index, ask, and write what came of it."""
     made, questions = opened(vectors), read(asked)
-    before = _memory("VmRSS")
+    before = memory_of("VmRSS") / 2**20
     start = perf_counter()
     engine = ENGINES[name](made, index)
     open_seconds = perf_counter() - start
@@ -695,7 +690,7 @@ def measure_command(name: str, vectors: Path, index: Path, asked: Path, out: Pat
         msgspec.json.encode(
             Measured(
                 built["version"], built["seconds"], size, round(open_seconds, 3), round(before, 1),
-                round(_memory("VmRSS"), 1), round(_memory("VmHWM"), 1), cells,
+                round(memory_of("VmRSS") / 2**20, 1), round(memory_of("VmHWM") / 2**20, 1), cells,
             )
         )
     )  # fmt: skip

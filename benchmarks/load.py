@@ -6,11 +6,11 @@ take as much of the processors as the searches that it asks for. In turn:
 * idle: one search at a time, of texts asked before (their vectors are kept) and of texts never asked;
 * a steady stream of texts asked before: searches arrive at a fixed rate, at random moments (a Poisson process), whether
   or not earlier ones are answered, and each is timed from the moment at which it was due, so that queueing counts;
-* as many as it bears, of either kind: some connections, each of which asks as soon as it is answered;
+* as many as it bears, of either kind: few connections and many, each of which asks as soon as it is answered;
 * long: as many requests as are wanted, the server's memory looked at all along.
 
-Times are milliseconds; the server's processor time and memory are what it tells itself at `/metrics`. No phase takes
-longer than `--at-most` seconds, whatever was wanted.
+Times are milliseconds; the server's processor time is what it tells itself at `/metrics`, its memory what the system
+says of its processes. No phase takes longer than `--at-most` seconds, whatever was wanted.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from api import compose
 from api.auth import Tokens, read_people
 from benchmarks.at_scale import Embedded, build, vocabulary
 from benchmarks.libraries import PHOTOS
-from benchmarks.measures import CAPTIONED, CONSOLE
+from benchmarks.measures import CAPTIONED, CONSOLE, memory_of
 from benchmarks.vectors import CACHE, CHUNK, maker, photographs
 from search.embedding import Vectors
 from search.engine import Space
@@ -79,15 +79,21 @@ class Row(msgspec.Struct, frozen=True):
     client_cpu: float
 
 
-class Memory(msgspec.Struct, frozen=True):
-    """The server's resident memory, MB, over the long phase: after so many searches so much (`looks`), and by how much
-    it grew in the second half, once there are as many vectors of texts as are kept (None: too short to tell)."""
+class Look(msgspec.Struct, frozen=True):
+    """The memory of all of the server's processes after so many searches, MB, what they share counted in each: all that
+    is resident, and of it what is the processes' own and no page of a mapped file."""
 
-    requests: int
-    first: float
-    last: float
-    per_10_000_requests: float | None
-    looks: Sequence[tuple[int, float]]
+    searches: int
+    resident: float
+    own: float
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """The server's memory over the long phase, and by how many MB what is its own grew in the second half, once there
+    are as many vectors of texts as are kept (None: too short to tell)."""
+
+    looks: Sequence[Look]
+    own_per_10_000_searches: float | None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -119,7 +125,14 @@ class Report(msgspec.Struct, frozen=True):
 @click.option("--processes", default=1, show_default=True, help="How many processes answer.")
 @click.option("--rate", default=100.0, show_default=True, help="Searches a second of the steady stream.")
 @click.option("--seconds", default=10.0, show_default=True, help="How long the stream and the crowds last.")
-@click.option("--connections", default=16, show_default=True, help="How many ask at once in the crowds.")
+@click.option(
+    "--connections",
+    type=click.IntRange(1),
+    multiple=True,
+    default=(4, 16),
+    show_default=True,
+    help="How many ask at once in a crowd.",
+)
 @click.option("--requests", default=2_000, show_default=True, help="Searches of the long phase.")
 @click.option("--at-most", default=1_800.0, show_default=True, help="The most seconds of any phase.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
@@ -132,7 +145,7 @@ def main(
     processes: int,
     rate: float,
     seconds: float,
-    connections: int,
+    connections: tuple[int, ...],
     requests: int,
     at_most: float,
     as_json: Path | None,
@@ -221,7 +234,8 @@ class Served:
     """A running server: its port, a person's token to search with, how many processes answer, and what it tells an
     administrator."""
 
-    def __init__(self, port: int, token: str, administrator: str, assets: int, processes: int) -> None:
+    def __init__(self, pid: int, port: int, token: str, administrator: str, assets: int, processes: int) -> None:
+        self.pid = pid
         self.port = port
         self.token = token
         self.assets = assets
@@ -239,6 +253,14 @@ class Served:
             for one in family.samples
             if not one.name.endswith(("_bucket", "_created"))
         }
+
+    def memory(self) -> tuple[float, float]:
+        """MB of all its processes: what is resident, and what of it is in no file."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        resident, own = (
+            sum(memory_of(name, pid) for pid in (str(self.pid), *children)) / 1e6 for name in ("VmRSS", "RssAnon")
+        )
+        return resident, own
 
     def close(self) -> None:
         self._metrics.close()
@@ -267,7 +289,7 @@ def served(directory: Path, user: str | None, processes: int) -> Iterator[Served
     command = [sys.executable, "-m", "api", "serve", "--data-dir", str(directory), "--port", str(port)]
     settings = {"LOUPE_SIGN_IN": "token", "LOUPE_PROCESSES": str(processes)}
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | settings)
-    server = Served(port, token, administers, assets, processes)
+    server = Served(process.pid, port, token, administers, assets, processes)
     try:
         while not server.ready():
             if process.poll() is not None:
@@ -341,7 +363,7 @@ async def measured(
     *,
     rate: float,
     seconds: float,
-    connections: int,
+    connections: Sequence[int],
     requests: int,
     at_most: float,
     known: int = _KNOWN,
@@ -350,7 +372,7 @@ async def measured(
     asked_before = list(islice(texts(0), known))
     fresh = texts(1)
     rows: list[Row] = []
-    looks: list[tuple[int, float]] = []
+    looks: list[Look] = []
 
     async def run(name: str, number: int, wanted: Callable[[Phase, Sequence[Connection]], Awaitable[None]]) -> None:
         rows.append(await phase(server, name, number, wanted, at_most))
@@ -368,9 +390,10 @@ async def measured(
     await run("idle, fresh texts", 1, partial(alone, texts=list(islice(fresh, known))))
     steady = partial(stream, texts=cycle(asked_before), rate=rate, seconds=seconds)
     await run(f"{rate:g} a second, known", _MOST_AT_ONCE, steady)
-    await run("as many as it bears, known", connections, partial(asking, texts=cycle(asked_before), seconds=seconds))
-    await run("as many as it bears, fresh", connections, partial(asking, texts=fresh, seconds=seconds))
-    await run("long, half of them fresh", connections, long)
+    for kind, of_kind in (("known", cycle(asked_before)), ("fresh", fresh)):
+        for number in connections:
+            await run(f"{number} asking at once, {kind}", number, partial(asking, texts=of_kind, seconds=seconds))
+    await run("long, half of them fresh", max(connections), long)
     told = server.told()
     return Report(server.assets, rows, memory(looks), stages(told), counted(told))
 
@@ -419,11 +442,10 @@ async def phase(
     return Row(name, number, one.failed, median, p95, p99, number / took, 1000 * cpu / number, 1000 * client / number)
 
 
-async def look(server: Served, one: Phase, looks: list[tuple[int, float]]) -> None:
-    """Every second, how many searches there were and the server's resident memory, MB."""
+async def look(server: Served, one: Phase, looks: list[Look]) -> None:
+    """Every second, how many searches there were and the server's memory."""
     while True:
-        told = await asyncio.to_thread(server.told)
-        looks.append((len(one.taken), told["process_resident_memory_bytes"] / 1e6))
+        looks.append(Look(len(one.taken), *server.memory()))
         await asyncio.sleep(1)
 
 
@@ -495,11 +517,13 @@ def words_of(captions: Sequence[str], seed: int) -> Iterator[str]:
 # ---- what came of it
 
 
-def memory(looks: Sequence[tuple[int, float]]) -> Memory:
+def memory(looks: Sequence[Look]) -> Memory:
     """The slope is by least squares (numpy's `polyfit`)."""
-    requests, resident = np.array(looks[len(looks) // 2 :]).T
-    grown = 10_000 * float(np.polyfit(requests, resident, 1)[0]) if len(requests) > 2 else None
-    return Memory(looks[-1][0], looks[0][1], looks[-1][1], grown, looks)
+    late = looks[len(looks) // 2 :]
+    if len(late) < 3:
+        return Memory(looks, None)
+    slope, _ = np.polyfit([one.searches for one in late], [one.own for one in late], 1)
+    return Memory(looks, 10_000 * float(slope))
 
 
 def stages(told: Mapping[str, float]) -> dict[str, float]:
@@ -528,14 +552,11 @@ def show(report: Report) -> None:
             row.phase, f"{row.searches:,}", str(row.failed), *times, f"{row.server_cpu:.1f}", f"{row.client_cpu:.1f}"
         )
     CONSOLE.print(table)
-    grown = report.memory
-    by = (
-        ""
-        if grown.per_10_000_requests is None
-        else f", {grown.per_10_000_requests:+.2f} MB per 10,000 searches in the second half"
-    )
+    first, last, slope = report.memory.looks[0], report.memory.looks[-1], report.memory.own_per_10_000_searches
+    grown = "" if slope is None else f", {slope:+.2f} MB per 10,000 searches in the second half"
     CONSOLE.print(
-        f"Memory over {grown.requests:,} searches: {grown.first:,.0f} MB at first, {grown.last:,.0f} MB at last{by}."
+        f"Memory over {last.searches:,} searches: {first.resident:,.0f} MB at first, {last.resident:,.0f} at last; "
+        f"of it in no file {first.own:,.0f} and {last.own:,.0f}{grown}."
     )
     CONSOLE.print("Mean of each stage: " + ", ".join(f"{name} {value:.2f}" for name, value in report.stages.items()))
     for name, value in report.told.items():

@@ -45,6 +45,13 @@ class _Captioned(click.Path):
 CAPTIONED: Final = _Captioned()
 
 
+def memory_of(name: str, pid: int | str = "self") -> int:
+    """What the system says of a process's memory, bytes: `VmRSS` is all that is resident, `RssAnon` what of it is in no
+    file, `VmHWM` the most that was ever resident (proc_pid_status(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
 class Interval(msgspec.Struct, frozen=True):
     """A mean over queries and its 95 % bootstrap interval."""
 
