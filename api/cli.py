@@ -465,7 +465,7 @@ def _answer(page: "Page", as_json: bool) -> None:
             table.add_row("", "", "[dim]weaker matches[/dim]")
         weak = hit.weak
         reasons = ", ".join(hit.clearance.reasons)
-        name = f"{escape(hit.asset.title)}\n[dim]{escape(Path(hit.asset.path).name)}[/dim]"
+        name = f"{escape(hit.asset.title)}\n[dim]{escape(hit.asset.file_name)}[/dim]"
         table.add_row(str(rank), f"{hit.relevance:.2f}", name, reasons or "yes", escape(_why(hit)))
     _out.print(table if page.hits else "Nothing found.")
     if page.not_cleared.total:

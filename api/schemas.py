@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from pathlib import PurePath
 
 import msgspec
 
@@ -117,7 +116,7 @@ def asset_out(asset: Asset, clearance: Clearance, *, reviewable: bool) -> AssetO
         collection=asset.collection,
         type=asset.media_type,
         mime=asset.mime,
-        file_name=PurePath(asset.path).name,
+        file_name=asset.file_name,
         width=asset.width,
         height=asset.height,
         duration=asset.duration,

@@ -457,7 +457,7 @@ async def alone(one: Phase, crowd: Sequence[Connection], texts: Sequence[str]) -
 
 async def stream(one: Phase, crowd: Sequence[Connection], texts: Iterator[str], rate: float, seconds: float) -> None:
     """An open loop: arrivals do not wait for answers."""
-    free = asyncio.LifoQueue[Connection]()
+    free = asyncio.Queue[Connection]()
     for connection in crowd:
         free.put_nowait(connection)
 

@@ -63,13 +63,14 @@ def _documents(catalog: Catalog) -> Iterator[Document]:
 
 def metadata_document(asset: Asset) -> Document:
     """The words of an asset's metadata, field by field."""
+    stem = PurePath(asset.file_name).stem
     return Document(
         asset.ordinal,
         title=asset.title,
         keywords=asset.keywords,
         description=" ".join(filter(None, (asset.description, asset.alt_text, asset.creator))),
-        name=" ".join((*name_words(PurePath(asset.path).stem), asset.id)),
-        names=(asset.id, PurePath(asset.path).name, PurePath(asset.path).stem),
+        name=" ".join((*name_words(stem), asset.id)),
+        names=(asset.id, asset.file_name, stem),
     )
 
 

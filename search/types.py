@@ -1,5 +1,6 @@
 """The nouns of Loupe, as frozen structs: what passes between the packages and over their borders."""
 
+import os
 from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
@@ -217,6 +218,11 @@ class Asset(msgspec.Struct, frozen=True):
     has_playback: bool = False
     rights: Rights = Rights()
     grants: tuple[Grant, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called, without the folders it lies in."""
+        return self.path.rpartition(os.sep)[2]  # every hit of every page tells it, and a PurePath takes 15 us
 
     @property
     def orientation(self) -> str:
