@@ -19,6 +19,7 @@ from PIL import Image
 
 import ui
 from api import errors
+from api.answering import Answering, Desk
 from api.auth import Person, Tokens
 from api.metrics import Metrics
 from api.routes import assets, operations, searching, session
@@ -74,6 +75,8 @@ def create_app(
     searcher: Callable[[], Searcher],
     tokens: Tokens,
     *,
+    answer: Answering,
+    processes: Callable[[], Sequence[int]],
     people: Sequence[Person],
     read_image: Callable[[bytes], Image.Image],
     session_hours: int,
@@ -82,13 +85,15 @@ def create_app(
 ) -> Litestar:
     """The application over what `searcher` gives when a request begins.
 
+    `answer` is what answers searches, and `processes` are those that do, whose processor time and memory are told.
     `people` (none: tokens only) and `allowed_hosts` belong to the local sign-in.
     """
 
     def principal(request: Request[Any, Any, Any]) -> Principal:
         return tokens.principal_of(request)
 
-    measures = Metrics(searcher)
+    measures = Metrics(searcher, processes)
+    desk = Desk(searcher, answer, measures)
 
     async def count(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
@@ -120,6 +125,7 @@ def create_app(
         dependencies={
             "principal": Provide(principal, sync_to_thread=False),
             "searcher": Provide(searcher, sync_to_thread=False),
+            "desk": Provide(lambda: desk, sync_to_thread=False),
             "measures": Provide(lambda: measures, sync_to_thread=False),
         },
         state=State(

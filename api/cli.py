@@ -115,16 +115,16 @@ def demo(context: click.Context, host: str | None, port: int | None, build_only:
     context.obj.setdefault("data_dir", ".loupe-demo")
     given = msgspec.structs.replace(_settings(context, host=host, port=port), sign_in="local")
     check_sign_in(given)
-    with _served_by(given):
-        from api import compose
-        from api.demo import build, demo_settings
+    _tell_start(given)
+    from api import compose
+    from api.demo import build, demo_settings
 
-        settings = demo_settings(given)
-        with _progress_bar("Indexing the sample library") as step:
-            summary = build(settings, step)
-        _tell_summary(summary)
-        if not build_only:
-            compose.serve(settings, lambda: _tell_address(settings))
+    settings = demo_settings(given)
+    with _progress_bar("Indexing the sample library") as step:
+        summary = build(settings, step)
+    _tell_summary(summary)
+    if not build_only:
+        compose.serve(settings, lambda: _tell_address(settings))
 
 
 @cli.command()
@@ -145,22 +145,19 @@ def serve(context: click.Context, host: str | None, port: int | None) -> None:
     settings = _settings(context, host=host, port=port)
     check_sign_in(settings)
     _must_exist(settings)
-    with _served_by(settings):
-        from api import compose
+    _tell_start(settings)
+    from api import compose
 
-        compose.serve(settings, lambda: _tell_address(settings))
+    compose.serve(settings, lambda: _tell_address(settings))
 
 
-@contextmanager
-def _served_by(settings: Settings) -> Iterator[None]:
-    """Around all that imports `api.compose` to serve. Raises BadSettings."""
+def _tell_start(settings: Settings) -> None:
+    """Before `api.compose` is imported, which takes seconds. Raises BadSettings."""
     from api import processes
 
     if settings.processes > 1 and not processes.possible():
-        raise BadSettings("Several processes answer on Linux only.", "Set processes = 1.")
+        raise BadSettings("Several processes search on Linux only.", "Set processes = 1.")
     _console.print("Starting Loupe: loading the model …")
-    with processes.counting_together(settings.processes):
-        yield
 
 
 def _must_exist(settings: Settings) -> None:

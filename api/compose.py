@@ -3,9 +3,11 @@
 import gc
 import logging
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
@@ -16,11 +18,10 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 from PIL import Image
 
-from api import processes
+from api import answering, processes
 from api.app import create_app
 from api.auth import Person, Tokens, check_sign_in, read_people
 from api.settings import Settings, languages, models_directory
-from api.sharing import Loads, Sharing
 from indexer import approved, facts
 from indexer.manifest import parse_grant
 from indexer.media import Decoder, Limits
@@ -251,7 +252,13 @@ class Following:
             self.moved()
 
 
-def application(settings: Settings, following: Following, read_image: ImageReader) -> Litestar:
+def application(
+    settings: Settings,
+    following: Following,
+    read_image: ImageReader,
+    answer: answering.Answering,
+    at_work: Callable[[], Sequence[int]],
+) -> Litestar:
     """The web application over an opened library."""
     opened = following.now
     local = settings.sign_in == "local"
@@ -259,6 +266,8 @@ def application(settings: Settings, following: Following, read_image: ImageReade
     return create_app(
         following.searcher,
         Tokens(opened.library.secret()),
+        answer=answer,
+        processes=at_work,
         people=people,
         read_image=read_image,
         session_hours=settings.session_hours,
@@ -277,8 +286,8 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
         _settle()
         try:
             if settings.processes == 1:
-                with following, _app(settings, following) as app:
-                    _answer(app, [place], ready)
+                with following, _app(settings, following, answering.answer, processes.alone) as app:
+                    _answer(app, place, ready)
             else:
                 _answer_together(settings, following, place, ready)
         finally:
@@ -286,46 +295,59 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _app(settings: Settings, following: "Following") -> Iterator[Litestar]:
+def _app(
+    settings: Settings,
+    following: "Following",
+    answer: answering.Answering,
+    at_work: Callable[[], Sequence[int]],
+) -> Iterator[Litestar]:
     reader = ImageReader(settings, following.now.library.directory)
     try:
-        yield application(settings, following, reader)
+        yield application(settings, following, reader, answer, at_work)
     finally:
         reader.close()
 
 
-def _answer(app: ASGIApp, places: list[socket.socket], ready: Callable[[], None]) -> None:
+def _answer(app: ASGIApp, place: socket.socket, ready: Callable[[], None]) -> None:
     """Answer in this process until it is told to stop."""
     config = uvicorn.Config(app, log_level="warning", access_log=False)
-    _Server(config, ready).run(sockets=places)
+    _Server(config, ready).run(sockets=[place])
 
 
 def _answer_together(
     settings: Settings, following: "Following", place: socket.socket, ready: Callable[[], None]
 ) -> None:
-    """Have several processes answer until this one is told to stop."""
+    """Have several processes search, and one answer, until this one is told to stop.
 
-    def work(loads: Loads, number: int, listening: Callable[[], None]) -> None:
-        with _another(place) as own, _app(settings, following) as app:
-            sharing = Sharing(app, loads, number)
-            _answer(sharing, [own, sharing.door], listening)
+    That one may be replaced, and connections wait for the other: all listen at the same place, which stays open here.
+    """
 
-    def crew() -> processes.Crew:
+    def work(doors: Sequence[Path], number: int, listening: Callable[[], None]) -> None:
+        if number:
+            answering.work(following.searcher(), doors[number - 1], listening)
+            return
+        team = answering.Team(doors)
+        with _app(settings, following, team.answer, processes.siblings) as app:
+            _answer(app, place, listening)
+
+    def crew(directory: str) -> processes.Crew:
+        doors = [Path(directory, f"{next(unique)}") for _ in range(settings.processes)]
         # Of a connection to SQLite no copy may be used; another is made at need.
         rest = following.now.library.catalog.close
-        return processes.Crew(settings.processes, rest, partial(work, Loads(settings.processes)))
+        return processes.Crew(1 + len(doors), rest, partial(work, doors))
 
-    with processes.heard() as wait:
-        answering = crew()
+    unique = count()
+    with tempfile.TemporaryDirectory(prefix="loupe-") as directory, processes.heard() as wait:
+        now = crew(directory)
         ready()
         try:
             while wait(_LOOK_SECONDS):
-                answering.tend()
+                now.tend()
                 if following.moved():
-                    before, answering = answering, crew()
+                    before, now = now, crew(directory)
                     before.dismiss()
         finally:
-            answering.dismiss()
+            now.dismiss()
 
 
 def _warmed(opened: Opened) -> Opened:
@@ -351,8 +373,6 @@ def _bound(settings: Settings) -> socket.socket:
     place = _socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     try:
         place.bind((settings.host.strip("[]"), settings.port))
-        if settings.processes > 1:  # others may share it, now that nobody else was found there
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         place.close()
         raise BadSettings(
@@ -360,15 +380,6 @@ def _bound(settings: Settings) -> socket.socket:
             "Stop the program that has it, or name another: --port 9000.",
         ) from error
     return place
-
-
-def _another(place: socket.socket) -> socket.socket:
-    """One more at the same address: the system shares connections out among those that listen. One that several
-    processes listened on would give nearly all to the same of them."""
-    own = _socket(place.family)
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    own.bind(place.getsockname())
-    return own
 
 
 def _socket(family: int) -> socket.socket:

@@ -26,6 +26,9 @@ STATUS: Final[dict[type[errors.LoupeError], int]] = {
 }
 
 
+MEDIA_TYPE: Final = "application/problem+json"
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """RFC 9457. `type` is stable; `reasons` are policy's reason codes."""
 
@@ -37,27 +40,37 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     reasons: tuple[str, ...] = ()
 
 
-def loupe_error(_: Request[Any, Any, Any], error: errors.LoupeError) -> Response[Problem]:
+def problem(error: errors.LoupeError) -> Problem:
+    """What people are told of an error."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     reasons = error.reasons if isinstance(error, errors.NotCleared) else ()
-    return _response(error.code, status, error.message, error.remedy, reasons)
+    return _problem(error.code, status, error.message, error.remedy, reasons)
+
+
+def loupe_error(_: Request[Any, Any, Any], error: errors.LoupeError) -> Response[Problem]:
+    return _response(problem(error))
 
 
 def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """What the framework refused: no such route or method, a body that does not fit."""
     code = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "bad-request")
     said = [str(item.get("message", "")) for item in error.extra or () if isinstance(item, dict)]
-    return _response(code, error.status_code, " ".join(filter(None, (error.detail, *said))))
+    return _response(_problem(code, error.status_code, " ".join(filter(None, (error.detail, *said)))))
 
 
 def unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """A fault of ours: logged with its trace here, told without it there."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _response("internal", 500, "Something went wrong on the server.", "Its log says what; try again.")
+    return _response(INTERNAL)
 
 
-def _response(
-    code: str, status: int, detail: str, remedy: str = "", reasons: tuple[str, ...] = ()
-) -> Response[Problem]:
-    problem = Problem(f"urn:loupe:problem:{code}", code.replace("-", " "), status, detail, remedy, reasons)
-    return Response(problem, status_code=status, media_type="application/problem+json")
+def _problem(code: str, status: int, detail: str, remedy: str = "", reasons: tuple[str, ...] = ()) -> Problem:
+    return Problem(f"urn:loupe:problem:{code}", code.replace("-", " "), status, detail, remedy, reasons)
+
+
+#: A fault of ours, of which nothing more is told.
+INTERNAL: Final = _problem("internal", 500, "Something went wrong on the server.", "Its log says what; try again.")
+
+
+def _response(told: Problem) -> Response[Problem]:
+    return Response(told, status_code=told.status, media_type=MEDIA_TYPE)

@@ -1,16 +1,14 @@
 """What the server tells of its work, in Prometheus' text format: counts and times, never a word, a name or an asset."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from threading import Lock
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from api.processes import counted_together, siblings
 from search.query_vectors import TOGETHER, Counts
 from search.searcher import Searcher
 from search.trace import Trace
@@ -23,11 +21,11 @@ _TEXTS: Final = (1, 2, 4, 8, 16, TOGETHER)
 class Metrics:
     """The measures of one server, counted from its start on. Safe to share between threads."""
 
-    def __init__(self, searcher: Callable[[], Searcher]) -> None:
+    def __init__(self, searcher: Callable[[], Searcher], processes: Callable[[], Sequence[int]]) -> None:
+        """`processes` are those whose processor time and memory are told."""
         self._searcher = searcher
         self._registry = CollectorRegistry()
-        if not counted_together():
-            ProcessCollector(registry=self._registry)
+        self._registry.register(_Together(processes))
         self._requests = Counter("loupe_requests", "Requests answered.", ["route", "status"], registry=self._registry)
         self._searches = Histogram(
             "loupe_search_seconds", "How long searches took.", buckets=_SECONDS, registry=self._registry
@@ -49,12 +47,7 @@ class Metrics:
             buckets=_ROWS,
             registry=self._registry,
         )
-        self._generation = Gauge(
-            "loupe_generation",
-            "The published index that answers.",
-            registry=self._registry,
-            multiprocess_mode="mostrecent",
-        )
+        self._generation = Gauge("loupe_generation", "The published index that answers.", registry=self._registry)
         self._texts = Counter(
             "loupe_query_texts", "Texts by where their vectors came from.", ["from"], registry=self._registry
         )
@@ -98,22 +91,20 @@ class Metrics:
                 self._batches.observe(size)
 
     def text(self) -> bytes:
-        """All of it as it stands, of all processes that answer."""
+        """All of it as it stands."""
         self._look()
-        if not counted_together():
-            return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        together.register(_Together())
-        return generate_latest(together)
+        return generate_latest(self._registry)
 
 
 class _Together(Collector):
-    """What the system says of all processes that answer, added up. Memory that they share counts in each."""
+    """What the system says of some processes, added up. Memory that they share counts in each."""
+
+    def __init__(self, processes: Callable[[], Sequence[int]]) -> None:
+        self._processes = processes
 
     def collect(self) -> Iterator[Metric]:
         sums: dict[str, Metric] = {}
-        for pid in siblings():
+        for pid in self._processes():
             for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
                 known = sums.setdefault(family.name, family)
                 if known is not family:

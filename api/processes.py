@@ -1,8 +1,8 @@
-"""Several processes that answer on one port, each a copy of one that has loaded the library.
+"""Several processes, each a copy of one that has loaded the library: one that answers people, and others that search.
 
-Threads of Python take turns at the interpreter, however many cores there are; processes do not. To load a library and
-its models in each would cost each the whole memory. A copy (fork) costs what it writes to: models, columns and what was
-read of indexes are shared, the files of indexes in any case.
+To load a library and its models in each would cost each the whole memory. A copy (fork) costs what it writes to:
+models, columns and what was read of indexes are shared, the files of indexes in any case. What each does is
+`api.answering`'s.
 
 The one they are copies of answers nobody. It has no threads, since a copy has only the one that makes it; it makes
 another copy where one died, and passes on the signals to stop. Only for Linux.
@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +23,6 @@ from typing import Final
 from search.errors import LoupeError
 
 _log = logging.getLogger(__name__)
-
-#: Where prometheus-client keeps what processes count together, if this is said before it is imported.
-_COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 #: A process that fails sooner than this, in seconds, does not fail by an accident that another one would be spared.
 _SOON: Final = 3.0
@@ -42,20 +38,12 @@ def possible() -> bool:
     return sys.platform == "linux"
 
 
-@contextmanager
-def counting_together(number: int) -> Iterator[None]:
-    """Have the measures of so many processes be one. To be entered before `api.metrics` is imported."""
-    if number == 1:
-        yield
-        return
-    with tempfile.TemporaryDirectory(prefix="loupe-counts-") as directory:
-        os.environ[_COUNTS] = directory
-        yield
-
-
 class Crew:
-    """So many processes that do the same `work`, each at a place of its own, from 0 on, and call what they are given
-    when it is under way; then this is made.
+    """So many processes that `work`, each at a place of its own, from 0 on, and call what they are given when it is
+    under way; then this is made.
+
+    The one at place 0 stops when it is told to, once it answered what it was asked. The others serve it, and are ended
+    after it or when the one that made them is gone; they hear no signal that was meant for all, such as Ctrl-C.
 
     `rest` is called before each is made: to let go of what is not to be shared. Signals to stop, and of processes that
     ended, must be `heard` meanwhile. Raises LoupeError when one fails as soon as it began.
@@ -88,18 +76,17 @@ class Crew:
             place, begun = self._begun.pop(pid)
             lived = monotonic() - begun
             how = os.waitstatus_to_exitcode(status)
-            _log.error("A process that answers (%d) ended after %.0f s (%d); another takes its place.", pid, lived, how)
+            _log.error("A process (%d) ended after %.0f s (%d); another takes its place.", pid, lived, how)
             if lived < _SOON and how > 0:
-                raise LoupeError("A process that answers failed as soon as it began.", "What it said stands above.")
+                raise LoupeError("A process failed as soon as it began.", "What it said stands above.")
             if lived < _SOON:  # it was killed: should that go on, then slowly
                 sleep(1)
             self._add(place)
 
     def dismiss(self) -> None:
-        """Have all stop, once they answered what they were asked."""
-        for pid in self._begun:
-            os.kill(pid, signal.SIGTERM)
-        for pid in self._begun:
+        """Have all stop, once what was asked is answered."""
+        for pid, (place, _) in sorted(self._begun.items(), key=lambda one: one[1]):
+            os.kill(pid, signal.SIGKILL if place else signal.SIGTERM)
             os.waitpid(pid, 0)
         self._begun.clear()
         os.close(self._told)
@@ -117,15 +104,16 @@ class Crew:
             return
         code = 1
         try:
-            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL if place else signal.SIGTERM)
+            if place == 0:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             if os.getppid() == parent:
                 self._work(place, self._say)
             code = 0
         except KeyboardInterrupt:
             code = 0
         except BaseException:
-            _log.exception("A process that answers failed.")
+            _log.exception("A process failed.")
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -152,13 +140,13 @@ def heard() -> Iterator[Callable[[float], bool]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def alone() -> list[int]:
+    """This process."""
+    return [os.getpid()]
+
+
 def siblings() -> list[int]:
-    """The processes that answer beside this one, itself included."""
+    """The processes that the same one made, this one included."""
     parent = os.getppid()
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
     return [int(pid) for pid in children.split()]
-
-
-def counted_together() -> bool:
-    """Whether this is one of several processes whose measures are one."""
-    return _COUNTS in os.environ

@@ -26,8 +26,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     #: The port to serve on.
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8484
-    #: How many processes answer: on Linux as many as there are cores, so that searches do not wait for each other. They
-    #: share what they were started with.
+    #: How many processes search, besides one that answers people: on Linux as many as there are cores, so that searches
+    #: do not wait for each other. With 1, the one that answers searches itself. They share what they were started with.
     processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     #: How people sign in: "local" (pick a person, loopback only) or "token" (bearer tokens made by `loupe token`).
     sign_in: Literal["local", "token"] = "local"

@@ -58,9 +58,6 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 _KNOWN: Final = 300
 _WORDS: Final = 4_000
 
-#: Connections that are made, at most, to meet every process.
-_TRIES: Final = 200
-
 #: The most connections of the steady stream; a search that is due when all are taken waits for one.
 _MOST_AT_ONCE: Final = 64
 
@@ -122,7 +119,7 @@ class Report(msgspec.Struct, frozen=True):
     "--cache", type=click.Path(file_okay=False, path_type=Path), default=CACHE, help="Where their vectors are."
 )
 @click.option("--user", help="Who searches: one of the library's people. [default: the first]")
-@click.option("--processes", default=1, show_default=True, help="How many processes answer.")
+@click.option("--processes", default=1, show_default=True, help="How many processes search.")
 @click.option("--rate", default=100.0, show_default=True, help="Searches a second of the steady stream.")
 @click.option("--seconds", default=10.0, show_default=True, help="How long the stream and the crowds last.")
 @click.option(
@@ -231,7 +228,7 @@ def rows_of(base: Vectors) -> Callable[[int, int], Vectors]:
 
 
 class Served:
-    """A running server: its port, a person's token to search with, how many processes answer, and what it tells an
+    """A running server: its port, a person's token to search with, how many processes search, and what it tells an
     administrator."""
 
     def __init__(self, pid: int, port: int, token: str, administrator: str, assets: int, processes: int) -> None:
@@ -399,22 +396,11 @@ async def measured(
 
 
 async def warm(server: Served, texts: Sequence[str]) -> None:
-    """Ask every process every text. Which one answers is the connection's luck: that has vectors of none, which needs
-    the model for the first."""
-    model = "loupe_query_texts_total model"
-    warmed = 0
-    for _ in range(_TRIES):
-        connection = await Connection.open(server)
-        before = server.told().get(model, 0)
-        await connection.search(texts[0])
-        if server.told()[model] > before:
-            warmed += 1
-            for text in texts[1:]:
-                await connection.search(text)
+    """Ask every text, by enough connections for every process that searches to be at work."""
+    crowd = [await Connection.open(server) for _ in range(2 * server.processes)]
+    await asking(Phase(), crowd, iter(texts))
+    for connection in crowd:
         connection.close()
-        if warmed == server.processes:
-            return
-    raise SystemExit(f"Of {server.processes} processes, {warmed} were met in {_TRIES} connections.")
 
 
 async def phase(

@@ -23,7 +23,7 @@ from search.bitmaps import as_bitmap
 from search.catalog import Catalog
 from search.columns import Columns
 from search.corpus import metadata_document, shown_text
-from search.embedding import Models, Standard, Vector, Vectors
+from search.embedding import Models, Standard, Vector
 from search.engine import Engine, Matches, Space
 from search.errors import NotCleared, NotFound
 from search.excerpts import excerpt, holds
@@ -64,6 +64,15 @@ class View(msgspec.Struct, frozen=True):
     clearance: Clearance
     reviewable: bool
     passages: tuple[Segment, ...] = ()
+
+
+class Prepared(msgspec.Struct, frozen=True, eq=False):
+    """A request that was understood, with the vectors of its texts (those of `Models.read`) and of its pictures: what
+    any process over the same library and models can answer."""
+
+    query: Query
+    texts: Mapping[str, Pair]
+    pictures: Sequence[Vector]
 
 
 class Suggestion(msgspec.Struct, frozen=True):
@@ -187,13 +196,21 @@ class Searcher:
         Administrators see with each hit how the vector legs went about it. Raises BadQuery, NotFound.
         """
         trace = trace or Trace()
+        return self.answer(principal, self.prepare(principal, request, images, trace), trace)
+
+    def prepare(
+        self, principal: Principal, request: SearchRequest, images: Sequence[Image.Image], trace: Trace
+    ) -> Prepared:
+        """The part of `search` that needs the models. Raises BadQuery."""
         query = understand(request, principal.user)
         check_examples(len(images) + len(query.similar_to))
         with trace.stage("encode"):
-            read = self._read(query)
-            seen = self._models.visual.embed_images(images)
+            return Prepared(query, self._read(query), tuple(self._models.visual.embed_images(images)))
+
+    def answer(self, principal: Principal, prepared: Prepared, trace: Trace) -> Page:
+        """The other part, which needs all else. Raises BadQuery, NotFound."""
         with self._turn(trace):
-            return self._answer(principal, query, read, seen, trace)
+            return self._answer(principal, prepared, trace)
 
     @contextmanager
     def _turn(self, trace: Trace) -> Iterator[None]:
@@ -204,10 +221,8 @@ class Searcher:
         finally:
             self._turns.release()
 
-    def _answer(
-        self, principal: Principal, query: Query, read: Mapping[str, Pair], seen: Vectors, trace: Trace
-    ) -> Page:
-        """`read` has the vectors of the query's texts, `seen` those of its pictures."""
+    def _answer(self, principal: Principal, prepared: Prepared, trace: Trace) -> Page:
+        query = prepared.query
         with trace.stage("scope"):
             columns, found = self._scope(principal, query.usage)
         with trace.stage("keyword"):
@@ -215,14 +230,14 @@ class Searcher:
                 found = found.narrowed(self._engine.containing(found, phrase))
             for phrase in query.barred:
                 found = found.narrowed(found.assets - self._engine.containing(found, phrase))
-        if not (query.text or len(seen) or query.similar_to):
-            found = self._without(found, query.unlike, read, trace)
+        if not (query.text or prepared.pictures or query.similar_to):
+            found = self._without(found, prepared, trace)
         picked = facets.picked(columns, query.filters, found)
         filtered = facets.matching(found, picked)
         drawn = filtered
         if query.usage and not query.include_not_cleared:
             drawn = filtered.narrowed(filtered.cleared)
-        order, wants = self._rank(principal, query, drawn, read, seen, trace)
+        order, wants = self._rank(principal, prepared, drawn, trace)
         with trace.stage("read-back"):
             hits, offset = self._page(principal, query, order, wants)
         with trace.stage("facets"):
@@ -341,18 +356,17 @@ class Searcher:
     def _rank(
         self,
         principal: Principal,
-        query: Query,
+        prepared: Prepared,
         scope: policy.Scope,
-        read: Mapping[str, Pair],
-        seen: Vectors,
         trace: Trace,
     ) -> tuple[Ranking, Sequence[_Want]]:
         """The order of the assets drawn on, as deep as is served, and what was looked for."""
+        query, read = prepared.query, prepared.texts
         depth = min(max(DEPTH, 2 * (query.offset + query.limit)), MAX_DEPTH)
         examples = [self._judged(principal, name, None).asset for name in query.similar_to]
         scope = scope.narrowed(scope.assets - BitMap(asset.ordinal for asset in examples))
         said = [self._text_want(query.text, read[query.text], scope, depth, trace)] if query.text else []
-        shown = list(self._alike(principal, examples, seen, scope, depth, trace))
+        shown = list(self._alike(principal, examples, prepared.pictures, scope, depth, trace))
         wants = [*said, *shown]
         if not wants:
             return _Newest(scope.assets), []
@@ -365,12 +379,10 @@ class Searcher:
                 order = less(order, fuse(unwanted.evidence))
         return order, wants
 
-    def _without(
-        self, scope: policy.Scope, unlike: Sequence[str], read: Mapping[str, Pair], trace: Trace
-    ) -> policy.Scope:
-        """For browsing: the scope less what matches any of the texts strongly (of a text, the MAX_DEPTH best)."""
-        for text in unlike:
-            order = fuse(self._text_want(text, read[text], scope, MAX_DEPTH, trace).evidence)
+    def _without(self, scope: policy.Scope, prepared: Prepared, trace: Trace) -> policy.Scope:
+        """For browsing: the scope less what matches any unwanted text strongly (of a text, the MAX_DEPTH best)."""
+        for text in prepared.query.unlike:
+            order = fuse(self._text_want(text, prepared.texts[text], scope, MAX_DEPTH, trace).evidence)
             scope = scope.narrowed(scope.assets - BitMap(one.asset for one in order if not one.weak))
         return scope
 
@@ -378,7 +390,7 @@ class Searcher:
         self,
         principal: Principal,
         examples: Sequence[Asset],
-        seen: Vectors,
+        seen: Sequence[Vector],
         scope: policy.Scope,
         depth: int,
         trace: Trace,

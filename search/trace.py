@@ -1,6 +1,6 @@
 """How one answer came about: the seconds of each stage and the plan of each vector search, for those who run Loupe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Literal
@@ -21,10 +21,16 @@ class Trace:
         self.seconds: dict[Stage, float] = {}
         self.plans: list[tuple[Space, Plan]] = []
 
+    def add(self, seconds: Mapping[Stage, float], plans: Iterable[tuple[Space, Plan]]) -> None:
+        """Take over what was traced elsewhere."""
+        for stage, taken in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + taken
+        self.plans += plans
+
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
         begun = perf_counter()
         try:
             yield
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - begun
+            self.add({stage: perf_counter() - begun}, ())

@@ -1,35 +1,33 @@
 """Search, find similar, suggest."""
 
-import time
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
-from litestar import Request, get, post
+from litestar import MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.datastructures import State, UploadFile
 from litestar.params import Parameter, QueryParameter
 from PIL import Image
 
-from api.metrics import Metrics
-from api.schemas import PageOut, SuggestionsOut, page_out
+from api import errors
+from api.answering import Desk
+from api.schemas import PageOut, SuggestionsOut
 from search.errors import BadQuery
 from search.query import SearchRequest, check_examples
 from search.searcher import Searcher
-from search.trace import Trace
 from search.types import Principal
 
 
-@post("/v1/search", status_code=200, sync_to_thread=True)
-def search(searcher: Searcher, measures: Metrics, principal: Principal, data: SearchRequest) -> PageOut:
+@post("/v1/search", status_code=200)
+async def search(desk: Desk, principal: Principal, data: SearchRequest) -> Response[PageOut]:
     """Hybrid search. An empty request browses, newest first."""
-    return _answer(searcher, measures, principal, data)
+    return await _answered(desk, principal, data)
 
 
-@get("/v1/search", sync_to_thread=True)
-def search_words(
-    searcher: Searcher,
-    measures: Metrics,
+@get("/v1/search")
+async def search_words(
+    desk: Desk,
     principal: Principal,
     q: str = "",
     unlike: Annotated[str, QueryParameter(name="not")] = "",
@@ -37,7 +35,7 @@ def search_words(
     text_weight: Annotated[float, QueryParameter(name="textWeight")] = 0.5,
     limit: int = 24,
     cursor: str | None = None,
-) -> PageOut:
+) -> Response[PageOut]:
     """Search by what fits in an address: words, and the ids of assets to find more like (`similarTo`, repeated)."""
     request = SearchRequest(
         text=q,
@@ -47,13 +45,13 @@ def search_words(
         limit=limit,
         cursor=cursor,
     )
-    return _answer(searcher, measures, principal, request)
+    return await _answered(desk, principal, request)
 
 
 @post("/v1/similar", status_code=200)
 async def similar_to_image(
-    request: Request[Any, Any, Any], searcher: Searcher, measures: Metrics, principal: Principal, state: State
-) -> PageOut:
+    request: Request[Any, Any, Any], desk: Desk, principal: Principal, state: State
+) -> Response[PageOut]:
     """Assets like the pictures in the parts `image`, together with what the JSON part `query` asks for."""
     form = await request.form()
     images, query = form.getall("image", []), form.get("query")
@@ -67,20 +65,19 @@ async def similar_to_image(
         raise BadQuery(f"The part `query` is not a search request: {error}.") from error
     check_examples(len(uploads))
     pictures = [await upload.read() for upload in uploads]
-    return await sync_to_thread(_answer, searcher, measures, principal, wanted, map(state.read_image, pictures))
+    return await _answered(desk, principal, wanted, map(state.read_image, pictures))
 
 
-@get("/v1/assets/{id:str}/similar", sync_to_thread=True)
-def similar_to_asset(
-    searcher: Searcher,
-    measures: Metrics,
+@get("/v1/assets/{id:str}/similar")
+async def similar_to_asset(
+    desk: Desk,
     principal: Principal,
     id: str,
     limit: int = 24,
     cursor: str | None = None,
-) -> PageOut:
+) -> Response[PageOut]:
     """Assets like one there is."""
-    return _answer(searcher, measures, principal, SearchRequest(similar_to=id, limit=limit, cursor=cursor))
+    return await _answered(desk, principal, SearchRequest(similar_to=id, limit=limit, cursor=cursor))
 
 
 @get("/v1/suggest", sync_to_thread=True)
@@ -91,17 +88,12 @@ def suggest(
     return SuggestionsOut(tuple(searcher.suggest(principal, q)))
 
 
-def _answer(
-    searcher: Searcher,
-    measures: Metrics,
-    principal: Principal,
-    request: SearchRequest,
-    images: Iterable[Image.Image] = (),
-) -> PageOut:
-    """One page, measured. `images` are decoded here, in the time that is told."""
-    begun = time.perf_counter()
-    trace = Trace()
-    page = searcher.search(principal, request, list(images), trace)
-    taken = time.perf_counter() - begun
-    measures.searched(taken, trace)
-    return page_out(page, 1000 * taken)
+async def _answered(
+    desk: Desk, principal: Principal, request: SearchRequest, images: Iterable[Image.Image] = ()
+) -> Response[PageOut]:
+    """What was made JSON where it was found: a page, or why there is none."""
+    # Not by `sync_to_thread=True`: of two handlers for one path Litestar 2.25 sends one that answers with a Response to
+    # a thread twice, and then fails.
+    answer = await sync_to_thread(desk.search, principal, request, images)
+    media_type = MediaType.JSON if answer.found else errors.MEDIA_TYPE
+    return Response(cast(Any, answer.body), status_code=answer.status, media_type=media_type)

@@ -3,6 +3,8 @@
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -15,21 +17,28 @@ from tests.integration.test_metrics import SAMUEL, samples
 
 @pytest.fixture(scope="module")
 def pair(demo: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Two processes over the demo's library."""
+    """Two processes that search the demo's library, and one that answers."""
     same = tmp_path_factory.mktemp("pair") / "library"
     same.symlink_to(demo.data_dir)
     with serving("serve", data_dir=same, LOUPE_PROCESSES="2", LOUPE_SENSITIVE_GROUPS="cleared-sensitive") as server:
         yield server
 
 
-def answering(server: Server) -> set[int]:
-    """The processes that answer: copies of the one that was started, besides which it may have others."""
+def at_work(server: Server) -> list[int]:
+    """The processes that answer and search, copies of the one that was started, the oldest first."""
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return {int(pid) for pid in children}
+    return [int(pid) for pid in children]
+
+
+def searching(server: Server) -> list[int]:
+    """Those of them that search: they hear no signal that asks them to stop."""
+    told = {pid: Path(f"/proc/{pid}/status").read_text() for pid in at_work(server)}
+    blocked = {pid: int(status.partition("SigBlk:")[2].split()[0], 16) for pid, status in told.items()}
+    return [pid for pid, signals in blocked.items() if signals & 1 << signal.SIGTERM - 1]
 
 
 def search(server: Server, user: str | None) -> httpx.Response:
-    """On a connection of its own, which either may take."""
+    """On a connection of its own."""
     with server.client(user) as client:
         return client.post("/v1/search", json={"text": "espresso"}).raise_for_status()
 
@@ -52,29 +61,51 @@ def test_they_answer_alike_and_count_together(pair: Server, demo: Server) -> Non
         assert texts - sum(before.get(("loupe_query_texts_total", origin), 0) for origin in ("kept", "model")) == 24
         assert now["loupe_generation",] >= 1
         assert now["process_resident_memory_bytes",] > 0
-    assert len(answering(pair)) == 2
+    assert len(at_work(pair)) == 3
 
 
-def test_one_that_dies_is_replaced_and_the_other_goes_on(pair: Server) -> None:
-    dead = min(answering(pair))
+@pytest.mark.parametrize("searches", [False, True])
+def test_one_that_dies_is_replaced_and_the_others_go_on(pair: Server, searches: bool) -> None:
+    """Whether it is the one that answers or one of those that search."""
+    dead = next(pid for pid in at_work(pair) if (pid in searching(pair)) is searches)
     os.kill(dead, signal.SIGKILL)
     deadline = monotonic() + 30
-    while dead in answering(pair):  # what it had taken is lost with it
+    while dead in at_work(pair) or len(at_work(pair)) < 3:
         assert monotonic() < deadline
-    for _ in range(8):
-        assert search(pair, "mara").json()["hits"]
-    while len(answering(pair)) < 2:
-        assert monotonic() < deadline
-    for _ in range(8):
-        assert search(pair, "mara").json()["hits"]
+    with ThreadPoolExecutor(8) as people:
+        answers = list(people.map(partial(search, pair), ["mara"] * 32))
+    assert all(answer.json()["hits"] for answer in answers)
+
+
+def test_searches_in_hand_are_given_to_another_when_a_process_dies(pair: Server) -> None:
+    with ThreadPoolExecutor(8) as people:
+        answers = [people.submit(search, pair, "mara") for _ in range(200)]
+        for number in (40, 80, 120, 160):
+            answers[number].result()
+            os.kill(searching(pair)[0], signal.SIGKILL)
+        assert all(answer.result().json()["hits"] for answer in answers)
+
+
+def test_what_is_in_hand_is_answered_before_they_stop(demo: Server, tmp_path: Path) -> None:
+    """Also where the signal goes to all of them, as Ctrl-C and some that run services have it."""
+    same = tmp_path / "library"
+    same.symlink_to(demo.data_dir)
+    texts = " ".join(["a dog on a beach"] * 20)
+    with serving("serve", data_dir=same, LOUPE_PROCESSES="2") as server, server.client("mara") as client:
+        client.post("/v1/search", json={"text": "dog"}).raise_for_status()
+        with ThreadPoolExecutor(1) as thread:
+            answer = thread.submit(client.post, "/v1/search", json={"text": texts})
+            for pid in (*at_work(server), server.pid):
+                os.kill(pid, signal.SIGTERM)
+            assert answer.result().json()["hits"]
 
 
 def test_they_end_with_the_one_they_are_copies_of(demo: Server, tmp_path: Path) -> None:
     same = tmp_path / "library"
     same.symlink_to(demo.data_dir)
     with serving("serve", data_dir=same, LOUPE_PROCESSES="2") as server:
-        copies = answering(server)
-        assert len(copies) == 2
+        copies = at_work(server)
+        assert len(copies) == 3
         os.kill(server.pid, signal.SIGKILL)
         deadline = monotonic() + 30
         while any(Path(f"/proc/{pid}").exists() for pid in copies):

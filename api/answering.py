@@ -1,0 +1,246 @@
+"""A search on its way to an answer: answered where it came in, or by processes that do nothing but search.
+
+Threads of Python take turns at the interpreter. In a process that both searches and speaks HTTP, a request waits to be
+read while another is searched for, and a search waits while a request is read; and a connection, once made, stays with
+the process that it led to, whether or not another has less to do. So where there are several processes, one answers
+people: it reads requests, makes vectors of texts, those that come together at once, and gives each search to whichever
+of the others is idle. These have one thread and take one search at a time.
+
+They speak over sockets in a directory that only their user may enter, for they take the one that asks at its word as to
+who is asking. What a process had in hand when it died is given to another, once: a search that ends two is not tried on
+all.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from threading import Semaphore
+from time import monotonic, perf_counter, sleep
+from typing import Final
+
+import msgspec
+import numpy as np
+from litestar.status_codes import HTTP_200_OK
+from PIL import Image
+
+from api import errors
+from api.metrics import Metrics
+from api.schemas import page_out
+from search.embedding import Vector
+from search.engine import Space
+from search.errors import LoupeError
+from search.query import Query, SearchRequest
+from search.searcher import Prepared, Searcher
+from search.trace import Stage, Trace
+from search.types import Plan, Principal
+
+_log = logging.getLogger(__name__)
+
+#: To how many processes a search is given before it is given up.
+_TRIES: Final = 2
+
+#: How long, in seconds, another process has to take the place of one that died, and how often it is looked for.
+_REPLACED_WITHIN: Final = 10.0
+_LOOK: Final = 0.02
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A search: who asks for what, and since when (seconds of `perf_counter`, which processes of one machine share)."""
+
+    principal: Principal
+    prepared: Prepared
+    begun: float
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes out: an HTTP status, and JSON."""
+
+    status: int
+    body: bytes
+
+    @property
+    def found(self) -> bool:
+        """Whether it is a page, and not why there is none."""
+        return self.status == HTTP_200_OK
+
+
+Answering = Callable[[Searcher, Asked, Trace], Answer]
+"""What answers a search; `trace` is filled in. Errors are raised, or are the answer."""
+
+
+def answer(searcher: Searcher, asked: Asked, trace: Trace) -> Answer:
+    """Answer here."""
+    page = searcher.answer(asked.principal, asked.prepared, trace)
+    return Answer(HTTP_200_OK, msgspec.json.encode(page_out(page, 1000 * (perf_counter() - asked.begun))))
+
+
+class Desk:
+    """Where searches come in: each is prepared, answered and counted."""
+
+    def __init__(self, searcher: Callable[[], Searcher], answering: Answering, measures: Metrics) -> None:
+        """`searcher` gives what is to answer a request that begins."""
+        self._searcher = searcher
+        self._answering = answering
+        self._measures = measures
+
+    def search(self, principal: Principal, request: SearchRequest, images: Iterable[Image.Image] = ()) -> Answer:
+        """One page. `images` are decoded here, in the time that is told. Raises LoupeError."""
+        begun = perf_counter()
+        trace = Trace()
+        searcher = self._searcher()
+        prepared = searcher.prepare(principal, request, list(images), trace)
+        answer = self._answering(searcher, Asked(principal, prepared, begun), trace)
+        if answer.found:
+            self._measures.searched(perf_counter() - begun, trace)
+        return answer
+
+
+# ---- between processes
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """`Asked` as it is sent: vectors as the bytes of their float32."""
+
+    principal: Principal
+    query: Query
+    texts: dict[str, tuple[bytes, bytes]]
+    pictures: tuple[bytes, ...]
+    begun: float
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """`Answer` as it is sent, and the trace of it."""
+
+    answer: Answer
+    seconds: dict[Stage, float]
+    plans: list[tuple[Space, Plan]]
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_messages: Final = msgspec.msgpack.Decoder(_Message)
+_tellings: Final = msgspec.msgpack.Decoder(_Told)
+
+
+#: What a process that searches says first.
+_HERE: Final = b"here"
+
+
+# ---- the one that answers people
+
+
+class Team:
+    """Processes that search, by the doors at which they are reached. Safe to share between threads."""
+
+    def __init__(self, doors: Sequence[Path]) -> None:
+        self._colleagues = deque(map(_Colleague, doors))
+        self._idle = Semaphore(len(doors))
+
+    def answer(self, _: Searcher, asked: Asked, trace: Trace) -> Answer:
+        """Have one of them answer. Raises LoupeError when they die of it."""
+        message = _encoder.encode(_sent(asked))
+        for _try in range(_TRIES):
+            with trace.stage("wait"):
+                self._idle.acquire()
+            # The one that was at work last is the first to be asked again: what it needs is in the processor's caches.
+            colleague = self._colleagues.popleft()
+            give_back = self._colleagues.appendleft
+            try:
+                told = _tellings.decode(colleague.ask(message))
+            except (EOFError, OSError) as error:
+                give_back = self._colleagues.append
+                _log.error("A process ended over a search (%s).", str(error) or type(error).__name__)
+            else:
+                trace.add(told.seconds, told.plans)
+                return told.answer
+            finally:
+                give_back(colleague)
+                self._idle.release()
+        raise LoupeError("The processes that search ended over this.", "The server's log says how; try again.")
+
+
+class _Colleague:
+    """One process that searches, asked by one thread at a time, and whichever takes its place."""
+
+    def __init__(self, door: Path) -> None:
+        self._door = door
+        self._connection: Connection | None = None
+
+    def ask(self, message: bytes) -> bytes:
+        """Raises EOFError or OSError when it ends meanwhile, or no other takes its place in time."""
+        connection = self._reached()
+        try:
+            connection.send_bytes(message)
+            return connection.recv_bytes()
+        except (EOFError, OSError):
+            self._let_go()
+            raise
+
+    def _reached(self) -> Connection:
+        if self._connection and self._connection.poll():  # nothing is to be read, so this is the end of it
+            self._let_go()
+        ends = monotonic() + _REPLACED_WITHIN
+        while self._connection is None:
+            try:
+                made = Client(str(self._door), "AF_UNIX")
+                made.recv_bytes()  # while one is dying, its door may still take whoever comes
+                self._connection = made
+            except (FileNotFoundError, ConnectionError, EOFError):
+                if monotonic() > ends:
+                    raise
+                sleep(_LOOK)
+        return self._connection
+
+    def _let_go(self) -> None:
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+
+def _sent(asked: Asked) -> _Message:
+    query, texts, pictures = asked.prepared.query, asked.prepared.texts, asked.prepared.pictures
+    pairs = {text: (seen.tobytes(), said.tobytes()) for text, (seen, said) in texts.items()}
+    return _Message(asked.principal, query, pairs, tuple(one.tobytes() for one in pictures), asked.begun)
+
+
+# ---- those that search
+
+
+def work(searcher: Searcher, door: Path, listening: Callable[[], None]) -> None:
+    """Answer whoever comes to the door, one after the other, until the process is ended."""
+    door.unlink(missing_ok=True)
+    with Listener(str(door), "AF_UNIX") as listener:
+        listening()
+        while True:
+            with listener.accept() as asker, suppress(EOFError, ConnectionError):
+                asker.send_bytes(_HERE)
+                while True:
+                    asker.send_bytes(_encoder.encode(_told(searcher, asker.recv_bytes())))
+
+
+def _told(searcher: Searcher, message: bytes) -> _Told:
+    trace = Trace()
+    try:
+        told = answer(searcher, _read(_messages.decode(message)), trace)
+    except LoupeError as error:
+        told = _refused(errors.problem(error))
+    except Exception:
+        _log.exception("A search failed")
+        told = _refused(errors.INTERNAL)
+    return _Told(told, trace.seconds, trace.plans)
+
+
+def _refused(problem: errors.Problem) -> Answer:
+    return Answer(problem.status, msgspec.json.encode(problem))
+
+
+def _read(message: _Message) -> Asked:
+    texts = {text: (_vector(seen), _vector(said)) for text, (seen, said) in message.texts.items()}
+    prepared = Prepared(message.query, texts, tuple(map(_vector, message.pictures)))
+    return Asked(message.principal, prepared, message.begun)
+
+
+def _vector(sent: bytes) -> Vector:
+    return np.frombuffer(sent, np.float32)
