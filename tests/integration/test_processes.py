@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -90,14 +91,23 @@ def test_what_is_in_hand_is_answered_before_they_stop(demo: Server, tmp_path: Pa
     """Also where the signal goes to all of them, as Ctrl-C and some that run services have it."""
     same = tmp_path / "library"
     same.symlink_to(demo.data_dir)
-    texts = " ".join(["a dog on a beach"] * 20)
+    body = b'{"text": "dog"}'
     with serving("serve", data_dir=same, LOUPE_PROCESSES="2") as server, server.client("mara") as client:
-        client.post("/v1/search", json={"text": "dog"}).raise_for_status()
-        with ThreadPoolExecutor(1) as thread:
-            answer = thread.submit(client.post, "/v1/search", json={"text": texts})
+        address = httpx.URL(server.address)
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        head = (
+            f"POST /v1/search HTTP/1.1\r\nHost: {address.netloc.decode()}\r\nCookie: {cookie}\r\n"
+            f"Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection((address.host, address.port), timeout=30) as one:
+            one.sendall(head.encode())
+            assert one.recv(1000).startswith(b"HTTP/1.1 100 "), "it is in hand"
             for pid in (*at_work(server), server.pid):
                 os.kill(pid, signal.SIGTERM)
-            assert answer.result().json()["hits"]
+            one.sendall(body)
+            answer = one.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b'"hits":[{' in answer
 
 
 def test_they_end_with_the_one_they_are_copies_of(demo: Server, tmp_path: Path) -> None:
