@@ -12,12 +12,10 @@ all.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from threading import Semaphore
 from time import monotonic, perf_counter, sleep
 from typing import Final
 
@@ -35,6 +33,7 @@ from search.errors import LoupeError
 from search.query import Query, SearchRequest
 from search.searcher import Prepared, Searcher
 from search.trace import Stage, Trace
+from search.turns import Turns
 from search.types import Plan, Principal
 
 _log = logging.getLogger(__name__)
@@ -135,29 +134,24 @@ class Team:
     """Processes that search, by the doors at which they are reached. Safe to share between threads."""
 
     def __init__(self, doors: Sequence[Path]) -> None:
-        self._colleagues = deque(map(_Colleague, doors))
-        self._idle = Semaphore(len(doors))
+        self._idle = Turns(map(_Colleague, doors))
 
     def answer(self, _: Searcher, asked: Asked, trace: Trace) -> Answer:
         """Have one of them answer. Raises LoupeError when they die of it."""
         message = _encoder.encode(_sent(asked))
         for _try in range(_TRIES):
             with trace.stage("wait"):
-                self._idle.acquire()
-            # The one that was at work last is the first to be asked again: what it needs is in the processor's caches.
-            colleague = self._colleagues.popleft()
-            give_back = self._colleagues.appendleft
+                colleague = self._idle.take()
             try:
                 told = _tellings.decode(colleague.ask(message))
             except (EOFError, OSError) as error:
-                give_back = self._colleagues.append
                 _log.error("A process ended over a search (%s).", str(error) or type(error).__name__)
             else:
                 trace.add(told.seconds, told.plans)
                 return told.answer
             finally:
-                give_back(colleague)
-                self._idle.release()
+                # Else it is the first to be asked again: what it needs is in the processor's caches.
+                self._idle.give_back(colleague, last=not colleague.alive)
         raise LoupeError("The processes that search ended over this.", "The server's log says how; try again.")
 
 
@@ -167,6 +161,11 @@ class _Colleague:
     def __init__(self, door: Path) -> None:
         self._door = door
         self._connection: Connection | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was there when it was last asked."""
+        return self._connection is not None
 
     def ask(self, message: bytes) -> bytes:
         """Raises EOFError or OSError when it ends meanwhile, or no other takes its place in time."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from threading import Lock, Semaphore
+from threading import Lock
 from typing import Final
 
 import msgspec
@@ -32,6 +32,7 @@ from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_
 from search.query_vectors import Counts, Pair, QueryVectors
 from search.renditions import RenditionStore
 from search.trace import Trace
+from search.turns import Turns
 from search.types import (
     Action,
     Asset,
@@ -162,7 +163,7 @@ class Searcher:
         self._settings = settings
         self._clock = clock
         self._lock = Lock()
-        self._turns = Semaphore(AT_ONCE)
+        self._turns = Turns(range(AT_ONCE))
         self._state = self._state_of(0, Columns())
 
     # ---- for those who run Loupe
@@ -215,11 +216,11 @@ class Searcher:
     @contextmanager
     def _turn(self, trace: Trace) -> Iterator[None]:
         with trace.stage("wait"):
-            self._turns.acquire()
+            turn = self._turns.take()
         try:
             yield
         finally:
-            self._turns.release()
+            self._turns.give_back(turn)
 
     def _answer(self, principal: Principal, prepared: Prepared, trace: Trace) -> Page:
         query = prepared.query
