@@ -1,7 +1,9 @@
 """Puts the parts together: settings in, a library with models, an engine and a searcher out. Slow to import (torch)."""
 
+import asyncio
 import gc
 import logging
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +12,8 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from threading import Event, Lock, Thread
+from time import monotonic
+from types import FrameType
 from typing import Final
 
 import msgspec
@@ -44,6 +48,9 @@ _log = logging.getLogger(__name__)
 
 #: How often a server looks whether its library moved to another model.
 _LOOK_SECONDS: Final = 2.0
+
+#: How often it is looked, in seconds, whether people have left a server that is told to stop.
+_LEAVING_LOOK: Final = 0.05
 
 #: Names under which a browser reaches a loopback server. Any other is another site's name made to point here.
 _LOCAL_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -390,13 +397,32 @@ def _socket(family: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens."""
+    """Says when it listens; and when it is told to stop, it lets people go at the end of an answer.
+
+    Who keeps a connection may be asking on it at the moment at which it is closed, and would be told nothing. So
+    answers say that they are the last, and connections are closed then, or after as long as they may lie idle in any
+    case. Ctrl-C closes them at once.
+    """
 
     def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._listening = listening
+        self._at_once = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._listening()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._at_once |= sig == signal.SIGINT
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        ends = monotonic() + self.config.timeout_keep_alive + 1
+        while self.server_state.connections and not self._at_once and monotonic() < ends:
+            await asyncio.sleep(_LEAVING_LOOK)
+        await super().shutdown(sockets)

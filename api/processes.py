@@ -4,8 +4,8 @@ To load a library and its models in each would cost each the whole memory. A cop
 models, columns and what was read of indexes are shared, the files of indexes in any case. What each does is
 `api.answering`'s.
 
-The one they are copies of answers nobody. It has no threads, since a copy has only the one that makes it; it makes
-another copy where one died, and passes on the signals to stop. Only for Linux.
+The one they are copies of answers nobody. Nothing is to run in threads of it, since a copy has only the one that makes
+it. It makes another copy where one died, and passes on the signals to stop. Only for Linux.
 """
 
 import ctypes
@@ -29,6 +29,9 @@ _SOON: Final = 3.0
 
 #: How often it is looked, in seconds, whether one failed that is waited for.
 _LOOK: Final = 0.5
+
+#: Signals that are taken note of at once.
+_AT_ONCE: Final = 1 << 10
 
 _HEARD: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -98,15 +101,20 @@ class Crew:
     def _add(self, place: int) -> None:
         self._rest()
         parent = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)  # they wait until it is said who hears them
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             self._begun[pid] = place, monotonic()
             return
         code = 1
         try:
             ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL if place else signal.SIGTERM)
-            if place == 0:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN if place else signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN if place else signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             if os.getppid() == parent:
                 self._work(place, self._say)
             code = 0
@@ -124,20 +132,32 @@ class Crew:
 def heard() -> Iterator[Callable[[float], bool]]:
     """Gives what waits some seconds for a signal to stop, or until a process ended, and says whether to go on.
 
-    It raises KeyboardInterrupt for Ctrl-C.
+    It raises KeyboardInterrupt for Ctrl-C, which is raised nowhere else meanwhile: libraries swallow what is raised in
+    what they call back. Signals may come to threads of libraries too, so it is not enough to block them in this one.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+    told: list[int] = []
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    before = {each: signal.signal(each, lambda number, _: told.append(number)) for each in _HEARD}
+    woken_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     def wait(seconds: float) -> bool:
-        told = signal.sigtimedwait(_HEARD, seconds)
-        if told and told.si_signo == signal.SIGINT:
+        if not told and select([woken], [], [], seconds)[0]:
+            os.read(woken, _AT_ONCE)
+        came = told.copy()
+        told.clear()
+        if signal.SIGINT in came:
             raise KeyboardInterrupt
-        return told is None or told.si_signo != signal.SIGTERM
+        return signal.SIGTERM not in came
 
     try:
         yield wait
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.set_wakeup_fd(woken_before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        os.close(woken)
+        os.close(wake)
 
 
 def alone() -> list[int]:

@@ -34,8 +34,8 @@ def at_work(server: Server) -> list[int]:
 def searching(server: Server) -> list[int]:
     """Those of them that search: they hear no signal that asks them to stop."""
     told = {pid: Path(f"/proc/{pid}/status").read_text() for pid in at_work(server)}
-    blocked = {pid: int(status.partition("SigBlk:")[2].split()[0], 16) for pid, status in told.items()}
-    return [pid for pid, signals in blocked.items() if signals & 1 << signal.SIGTERM - 1]
+    ignored = {pid: int(status.partition("SigIgn:")[2].split()[0], 16) for pid, status in told.items()}
+    return [pid for pid, signals in ignored.items() if signals & 1 << signal.SIGTERM - 1]
 
 
 def search(server: Server, user: str | None) -> httpx.Response:
