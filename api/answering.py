@@ -30,7 +30,7 @@ from api.schemas import page_out
 from search.embedding import Vector
 from search.engine import Space
 from search.errors import LoupeError
-from search.query import Query, SearchRequest
+from search.query import SearchRequest
 from search.searcher import Prepared, Searcher
 from search.trace import Stage, Trace
 from search.turns import Turns
@@ -100,16 +100,6 @@ class Desk:
 # ---- between processes
 
 
-class _Message(msgspec.Struct, frozen=True):
-    """`Asked` as it is sent: vectors as the bytes of their float32."""
-
-    principal: Principal
-    query: Query
-    texts: dict[str, tuple[bytes, bytes]]
-    pictures: tuple[bytes, ...]
-    begun: float
-
-
 class _Told(msgspec.Struct, frozen=True):
     """`Answer` as it is sent, and the trace of it."""
 
@@ -118,10 +108,18 @@ class _Told(msgspec.Struct, frozen=True):
     plans: list[tuple[Space, Plan]]
 
 
-_encoder: Final = msgspec.msgpack.Encoder()
-_messages: Final = msgspec.msgpack.Decoder(_Message)
-_tellings: Final = msgspec.msgpack.Decoder(_Told)
+def _bytes(vector: Vector) -> bytes:
+    return vector.tobytes()
 
+
+def _vector(_: type, sent: bytes) -> Vector:
+    return np.frombuffer(sent, np.float32)
+
+
+#: Vectors, which alone it does not know, are sent as the bytes of their float32.
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=_bytes)
+_searches: Final = msgspec.msgpack.Decoder(Asked, dec_hook=_vector)
+_tellings: Final = msgspec.msgpack.Decoder(_Told)
 
 #: What a process that searches says first.
 _HERE: Final = b"here"
@@ -138,7 +136,7 @@ class Team:
 
     def answer(self, _: Searcher, asked: Asked, trace: Trace) -> Answer:
         """Have one of them answer. Raises LoupeError when they die of it."""
-        message = _encoder.encode(_sent(asked))
+        message = _encoder.encode(asked)
         for _try in range(_TRIES):
             with trace.stage("wait"):
                 colleague = self._idle.take()
@@ -183,10 +181,10 @@ class _Colleague:
         ends = monotonic() + _REPLACED_WITHIN
         while self._connection is None:
             try:
-                made = Client(str(self._door), "AF_UNIX")
-                made.recv_bytes()  # while one is dying, its door may still take whoever comes
-                self._connection = made
+                self._connection = Client(str(self._door), "AF_UNIX")
+                self._connection.recv_bytes()  # while one is dying, its door may still take whoever comes
             except (FileNotFoundError, ConnectionError, EOFError):
+                self._let_go()
                 if monotonic() > ends:
                     raise
                 sleep(_LOOK)
@@ -196,12 +194,6 @@ class _Colleague:
         if self._connection:
             self._connection.close()
         self._connection = None
-
-
-def _sent(asked: Asked) -> _Message:
-    query, texts, pictures = asked.prepared.query, asked.prepared.texts, asked.prepared.pictures
-    pairs = {text: (seen.tobytes(), said.tobytes()) for text, (seen, said) in texts.items()}
-    return _Message(asked.principal, query, pairs, tuple(one.tobytes() for one in pictures), asked.begun)
 
 
 # ---- those that search
@@ -222,7 +214,7 @@ def work(searcher: Searcher, door: Path, listening: Callable[[], None]) -> None:
 def _told(searcher: Searcher, message: bytes) -> _Told:
     trace = Trace()
     try:
-        told = answer(searcher, _read(_messages.decode(message)), trace)
+        told = answer(searcher, _searches.decode(message), trace)
     except LoupeError as error:
         told = _refused(errors.problem(error))
     except Exception:
@@ -233,13 +225,3 @@ def _told(searcher: Searcher, message: bytes) -> _Told:
 
 def _refused(problem: errors.Problem) -> Answer:
     return Answer(problem.status, msgspec.json.encode(problem))
-
-
-def _read(message: _Message) -> Asked:
-    texts = {text: (_vector(seen), _vector(said)) for text, (seen, said) in message.texts.items()}
-    prepared = Prepared(message.query, texts, tuple(map(_vector, message.pictures)))
-    return Asked(message.principal, prepared, message.begun)
-
-
-def _vector(sent: bytes) -> Vector:
-    return np.frombuffer(sent, np.float32)

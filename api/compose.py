@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import count
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -338,12 +337,12 @@ def _answer_together(
             _answer(app, place, listening)
 
     def crew(directory: str) -> processes.Crew:
-        doors = [Path(directory, f"{next(unique)}") for _ in range(settings.processes)]
+        own = tempfile.mkdtemp(dir=directory)
+        doors = [Path(own, str(number)) for number in range(settings.processes)]
         # Of a connection to SQLite no copy may be used; another is made at need.
         rest = following.now.library.catalog.close
         return processes.Crew(1 + len(doors), rest, partial(work, doors))
 
-    unique = count()
     with tempfile.TemporaryDirectory(prefix="loupe-") as directory, processes.heard() as wait:
         now = crew(directory)
         ready()

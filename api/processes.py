@@ -167,6 +167,9 @@ def alone() -> list[int]:
 
 def siblings() -> list[int]:
     """The processes that the same one made, this one included."""
-    parent = os.getppid()
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
-    return [int(pid) for pid in children.split()]
+    return children(os.getppid())
+
+
+def children(pid: int) -> list[int]:
+    """The processes that the main thread of one made, the oldest first."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]

@@ -41,6 +41,7 @@ from rich.table import Table
 
 from api import compose
 from api.auth import Tokens, read_people
+from api.processes import children
 from benchmarks.at_scale import Embedded, build, vocabulary
 from benchmarks.libraries import PHOTOS
 from benchmarks.measures import CAPTIONED, CONSOLE, memory_of
@@ -253,10 +254,8 @@ class Served:
 
     def memory(self) -> tuple[float, float]:
         """MB of all its processes: what is resident, and what of it is in no file."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-        resident, own = (
-            sum(memory_of(name, pid) for pid in (str(self.pid), *children)) / 1e6 for name in ("VmRSS", "RssAnon")
-        )
+        pids = (self.pid, *children(self.pid))
+        resident, own = (sum(memory_of(name, pid) for pid in pids) / 1e6 for name in ("VmRSS", "RssAnon"))
         return resident, own
 
     def close(self) -> None:

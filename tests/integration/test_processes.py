@@ -12,6 +12,7 @@ from time import monotonic
 import httpx
 import pytest
 
+from api.processes import children
 from tests.conftest import Server, serving
 from tests.integration.test_metrics import SAMUEL, samples
 
@@ -27,8 +28,7 @@ def pair(demo: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 def at_work(server: Server) -> list[int]:
     """The processes that answer and search, copies of the one that was started, the oldest first."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return [int(pid) for pid in children]
+    return children(server.pid)
 
 
 def searching(server: Server) -> list[int]:

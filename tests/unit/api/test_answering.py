@@ -1,7 +1,7 @@
 """Searches are given to processes that search: real sockets, each process a thread."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -39,7 +39,7 @@ PAGE = Page((), 0, {}, NotClearedCount(), None)
 MARA = Principal("mara", frozenset({"marketing"}))
 
 
-def asked(text: str = "a cat", **more: object) -> Asked:
+def asked(text: str = "a cat") -> Asked:
     request = SearchRequest(text=text, filters=Filters(type=("image",)), usage=Usage(territory="DE"))
     vector = np.arange(3, dtype=np.float32)
     prepared = Prepared(understand(request, "mara"), {text: (vector, -vector)}, (2 * vector,))
@@ -47,7 +47,7 @@ def asked(text: str = "a cat", **more: object) -> Asked:
 
 
 @pytest.fixture
-def employ(tmp_path: Path) -> Iterator[Callable[[Callable[[Principal, Prepared], Page]], Path]]:
+def employ(tmp_path: Path) -> Callable[[Callable[[Principal, Prepared], Page]], Path]:
     """Sets a process to work, and gives its door."""
     doors: list[Path] = []
 
@@ -58,7 +58,7 @@ def employ(tmp_path: Path) -> Iterator[Callable[[Callable[[Principal, Prepared],
         assert listening.wait(10)
         return doors[-1]
 
-    yield employ
+    return employ
 
 
 def test_what_was_asked_arrives_and_what_was_found_comes_back(employ: Callable[..., Path]) -> None:
