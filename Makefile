@@ -38,5 +38,5 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.ready-tools: $(VENV)/.ready
-	@$(INSTALL) --editable ".[bench,lint,test]"
+	@$(INSTALL) --editable ".[lint,test]"
 	@touch $@

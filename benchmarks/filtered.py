@@ -6,7 +6,7 @@ on two cores, k = 10: with a filter that is new, and again with the same filter,
 is for the quickest of the efforts tried whose mean recall@10 reaches 0.99 against exact search within the filter; where
 none does, for the one of best recall, which is then printed and does not count.
 
-The peers come with `pip install 'loupe-search[peers]'`; one that is not there, does not build in time or fails is
+The peers come with `pip install 'loupe-search[bench]'`; one that is not there, does not build in time or fails is
 named with the reason.
 """
 

@@ -115,8 +115,8 @@ def test_every_dependency_is_pinned_and_installed_as_pinned() -> None:
     extras = project["optional-dependencies"]
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = {name.lower().replace("_", "-"): version for name, _, version in (line.partition("==") for line in lines)}
-    assert set(extras["peers"]) <= pins.keys()
-    here = [*project["dependencies"], *(name for extra in extras.keys() - {"peers"} for name in extras[extra])]
+    assert set(extras["bench"]) <= pins.keys()
+    here = [*project["dependencies"], *(name for extra in extras.keys() - {"bench"} for name in extras[extra])]
     assert {name: metadata.version(name) for name in here} == {name: pins.get(name) for name in here}
 
 
