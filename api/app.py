@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from litestar import Litestar, MediaType, Request, get
-from litestar.config.allowed_hosts import AllowedHostsConfig
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -23,7 +22,7 @@ from api.answering import Answering, Desk
 from api.auth import Person, Tokens
 from api.metrics import Metrics
 from api.routes import assets, operations, searching, session
-from search.errors import LoupeError, NotCleared
+from search.errors import InvalidInput, LoupeError, NotCleared
 from search.searcher import Searcher
 from search.types import Principal
 
@@ -81,12 +80,13 @@ def create_app(
     read_image: Callable[[bytes], Image.Image],
     session_hours: int,
     max_upload: int,
-    allowed_hosts: Sequence[str] = (),
+    hosts: Sequence[str] = (),
 ) -> Litestar:
     """The application over what `searcher` gives when a request begins.
 
     `answer` is what answers searches, and `processes` are those that do, whose processor time and memory are told.
-    `people` (none: tokens only) and `allowed_hosts` belong to the local sign-in.
+    `people` (none: tokens only) and `hosts`, the names that the server goes by (none: any), belong to the local
+    sign-in.
     """
 
     def principal(request: Request[Any, Any, Any]) -> Principal:
@@ -134,6 +134,7 @@ def create_app(
                 "tokens": tokens,
                 "session_hours": session_hours,
                 "read_image": read_image,
+                "hosts": frozenset(hosts),
             }
         ),
         exception_handlers={
@@ -142,9 +143,8 @@ def create_app(
             Exception: errors.unexpected_error,
         },
         on_startup=[_make_room],
-        before_request=_refuse_other_origins,
+        before_request=_refuse_other_sites,
         before_send=[_add_headers, count],
-        allowed_hosts=AllowedHostsConfig(allowed_hosts=list(allowed_hosts)) if allowed_hosts else None,
         request_max_body_size=max_upload,
         openapi_config=OpenAPIConfig(
             title="Loupe", version="1", path="/schema", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
@@ -157,10 +157,13 @@ async def _make_room() -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "requests"))
 
 
-async def _refuse_other_origins(request: Request[Any, Any, Any]) -> None:
-    """A page of another site may not act through a person's session cookie."""
+async def _refuse_other_sites(request: Request[Any, Any, Any]) -> None:
+    """A page of another site may not act through a person's session cookie, nor through a name that it led here."""
+    host = request.headers.get("host", "")
+    if (hosts := request.app.state["hosts"]) and host not in hosts:
+        raise InvalidInput(f"This server does not go by the name {host!r}.", "Open the address that it printed.")
     origin = request.headers.get("origin")
-    if request.method == "GET" or origin is None or origin.partition("://")[2] == request.headers.get("host"):
+    if request.method == "GET" or origin is None or origin.partition("://")[2] == host:
         return
     raise NotCleared("Requests from pages of other sites are refused.", ())
 

@@ -278,7 +278,7 @@ def application(
         read_image=read_image,
         session_hours=settings.session_hours,
         max_upload=settings.max_upload,
-        allowed_hosts=[f"{name}{port}" for name in _LOCAL_NAMES for port in ("", f":{settings.port}")] if local else (),
+        hosts=[f"{name}{port}" for name in _LOCAL_NAMES for port in ("", f":{settings.port}")] if local else (),
     )
 
 

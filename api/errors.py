@@ -55,7 +55,8 @@ def http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[Prob
     """What the framework refused: no such route or method, a body that does not fit."""
     code = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(error.status_code, "bad-request")
     said = [str(item.get("message", "")) for item in error.extra or () if isinstance(item, dict)]
-    return _response(_problem(code, error.status_code, " ".join(filter(None, (error.detail, *said)))))
+    remedy = "What is taken, and where, is in `/schema/openapi.json`." if error.status_code in (400, 405) else ""
+    return _response(_problem(code, error.status_code, " ".join(filter(None, (error.detail, *said))), remedy))
 
 
 def unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:

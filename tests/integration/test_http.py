@@ -337,8 +337,9 @@ class TestSignIn:
         problem(answer, 403, "not-cleared")
 
     def test_another_name_for_this_machine_is_refused(self, demo: Server) -> None:
-        answer = httpx.get(f"{demo.address}/v1/session", headers={"Host": "rebound.example"})
-        assert answer.status_code == 400
+        for path in ("/", "/ui/app.js", "/v1/session", "/health/live", "/schema/openapi.json"):
+            answer = httpx.get(f"{demo.address}{path}", headers={"Host": "rebound.example"})
+            assert "rebound.example" in problem(answer, 400, "invalid-input")["detail"], path
 
 
 def test_answers_bear_the_headers_that_keep_a_browser_safe(demo: Server) -> None:
