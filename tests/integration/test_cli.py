@@ -62,6 +62,7 @@ def test_similar_in_the_terminal(loupe: Run) -> None:
     assert json.loads(run.stdout)["hits"][0]["asset"]["id"] == "scarlet-macaw"
 
 
+@pytest.mark.long
 def test_several_pictures_and_words_in_the_terminal(loupe: Run) -> None:
     pictures = [str(LIBRARY / f"photos/{name}.jpg") for name in ("scarlet-macaw", "espresso-cup")]
     found = json.loads(loupe("similar", *pictures, "--as", "mara", "--json").stdout)

@@ -194,6 +194,7 @@ def test_rows_of_a_manifest_that_are_wrong_are_named(folder: Path, index: Index)
     assert "missing.jpg" in problems
 
 
+@pytest.mark.long
 def test_stopping_keeps_what_was_done_and_going_on_does_the_rest(
     tmp_path: Path, settings: Settings, index: Index
 ) -> None:
@@ -214,6 +215,7 @@ def test_stopping_keeps_what_was_done_and_going_on_does_the_rest(
     assert len(found(settings)) == 40
 
 
+@pytest.mark.long
 def test_what_was_done_survives_being_killed(tmp_path: Path, settings: Settings, index: Index) -> None:
     many = tmp_path / "many"
     many.mkdir()
@@ -245,6 +247,7 @@ def draw(folder: Path, count: int) -> None:
         picture.save(folder / f"{number:03}.png")
 
 
+@pytest.mark.long
 def test_two_indexers_do_not_write_at_once(folder: Path, settings: Settings, index: Index) -> None:
     index(folder)
     library = compose.Library(Path(settings.data_dir))

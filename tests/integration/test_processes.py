@@ -16,6 +16,8 @@ from api.processes import children
 from tests.conftest import Server, serving
 from tests.integration.test_metrics import SAMUEL, samples
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def pair(demo: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
