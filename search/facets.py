@@ -46,12 +46,16 @@ def matching(scope: Scope, picked: Mapping[str, BitMap], skip: str = "") -> Scop
 
 def counts(columns: Columns, query: Query, found: Scope, picked: Mapping[str, BitMap]) -> dict[str, dict[str, int]]:
     """How many assets each value of each facet would leave, the other facets as picked."""
+
+    def counted(facet: str) -> Scope:
+        scope = matching(found, picked, skip=facet)
+        return scope.narrowed(scope.cleared) if query.usage and not query.include_not_cleared else scope
+
+    scopes = {facet: counted(facet) for facet in ("", *picked)}  # facets that are not picked count in one scope
     facets = {}
     for facet in FACETS:
-        counted = matching(found, picked, skip=facet)
-        if query.usage and not query.include_not_cleared:
-            counted = counted.narrowed(counted.cleared)
-        assets = counted.reviewable if facet == "status" else counted.assets
+        scope = scopes.get(facet, scopes[""])
+        assets = scope.reviewable if facet == "status" else scope.assets
         facets[facet] = dict(columns.most_frequent(facet, assets, VALUES))
     if not facets["status"]:
         del facets["status"]
