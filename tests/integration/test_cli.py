@@ -49,6 +49,7 @@ def test_a_search_in_the_terminal(loupe: Run) -> None:
     assert "words:" in run.stdout
 
 
+@pytest.mark.long
 def test_a_search_for_machines(loupe: Run) -> None:
     usage = "channel=social,territory=DE,on=2027-03-01,until=2027-03-31"
     page = json.loads(loupe("search", "sea", "--as", "mara", "--usage", usage, "--json", "--limit", "5").stdout)
@@ -57,6 +58,7 @@ def test_a_search_for_machines(loupe: Run) -> None:
     assert page["notCleared"]["total"] > 0
 
 
+@pytest.mark.long
 def test_similar_in_the_terminal(loupe: Run) -> None:
     run = loupe("similar", str(LIBRARY / "photos/scarlet-macaw.jpg"), "--as", "mara", "--json")
     assert json.loads(run.stdout)["hits"][0]["asset"]["id"] == "scarlet-macaw"
@@ -71,6 +73,7 @@ def test_several_pictures_and_words_in_the_terminal(loupe: Run) -> None:
     assert json.loads(run.stdout)["hits"][0]["asset"]["id"] == "symphony-orchestra"
 
 
+@pytest.mark.long
 def test_a_person_sees_in_the_terminal_what_they_see_on_the_page(demo: Server, loupe: Run) -> None:
     said = json.loads(loupe("search", "coffee", "--as", "tomasz", "--json", "--limit", "50").stdout)
     with demo.client("tomasz") as client:
@@ -79,6 +82,7 @@ def test_a_person_sees_in_the_terminal_what_they_see_on_the_page(demo: Server, l
     assert said["total"] == page["total"]
 
 
+@pytest.mark.long
 def test_status_doctor_verify(loupe: Run) -> None:
     assert json.loads(loupe("status", "--json").stdout)["assets"] == 138
     doctor = json.loads(loupe("doctor", "--json").stdout)
@@ -141,6 +145,7 @@ def test_wrong_use_is_told_with_the_remedy(loupe: Run, arguments: list[str], cod
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_is_said_with_the_remedy(loupe: Run) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
