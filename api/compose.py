@@ -105,7 +105,7 @@ def _catch_up(library: Library, engine: EmbeddedEngine, models: Models) -> None:
     """A generation that is missing, damaged or old is made again; an indexer at work will publish one itself."""
     try:
         with library.writer():
-            library.publish(engine, model_ids(models))
+            library.catch_up(engine, model_ids(models))
     except LibraryBusy:
         engine.refresh()
 

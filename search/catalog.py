@@ -165,12 +165,13 @@ class Catalog:
         with self._engine.connect() as connection:
             return next(iter(_read_assets(connection, _ASSETS.where(schema.assets.c.path == path))), None)
 
-    def every_asset(self) -> Iterator[Asset]:
-        """All that have not vanished, in ordinal order."""
+    def every_asset(self, among: Iterable[int] | None = None) -> Iterator[Asset]:
+        """All that have not vanished, or those among these ordinals, in ordinal order."""
         last, number = 0, schema.assets.c.ordinal
+        chosen = _ASSETS.where(_among(number, among))
         while True:
             with self._engine.connect() as connection:
-                query = _ASSETS.where(number > last).order_by(number).limit(_PART)
+                query = chosen.where(number > last).order_by(number).limit(_PART)
                 part = list(_read_assets(connection, query))
             if not part:
                 return
@@ -204,10 +205,11 @@ class Catalog:
             rows = connection.execute(sa.select(table).where(table.c.asset == asset).order_by(table.c.ordinal))
             return [_segment(row) for row in rows]
 
-    def every_segment(self) -> Iterator[Segment]:
-        """The parts of all assets that have not vanished, in ordinal order."""
+    def every_segment(self, among: Iterable[int] | None = None) -> Iterator[Segment]:
+        """The parts of all assets that have not vanished, or of those among these ordinals, in ordinal order."""
         table = schema.segments
-        alive = sa.select(schema.assets.c.ordinal).where(schema.assets.c.vanished.is_(None))
+        number = schema.assets.c.ordinal
+        alive = sa.select(number).where(schema.assets.c.vanished.is_(None), _among(number, among))
         last = 0
         while True:
             query = sa.select(table).where(table.c.ordinal > last, table.c.asset.in_(alive)).order_by(table.c.ordinal)
@@ -231,16 +233,19 @@ class Catalog:
                 found |= {row.content_hash: np.frombuffer(row.vector, "<f4") for row in connection.execute(query)}
         return found
 
-    def embedded_segments(self, model_id: str, kinds: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def embedded_segments(
+        self, model_id: str, kinds: Sequence[str], among: Iterable[int] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The parts of these kinds that the model has made vectors of, in ordinal order, and the asset of each.
 
-        Both int64 [n]; parts of vanished assets are left out.
+        Both int64 [n]; of all assets or of those among these ordinals, parts of vanished ones left out.
         """
         segments, assets = schema.segments, schema.assets
         query = (
             sa.select(segments.c.ordinal, segments.c.asset)
             .join(assets, assets.c.ordinal == segments.c.asset)
             .where(segments.c.kind.in_(kinds), assets.c.vanished.is_(None), sa.exists().where(_made_by(model_id)))
+            .where(_among(segments.c.asset, among))
             .order_by(segments.c.ordinal)
         )
         with self._engine.connect() as connection:
@@ -468,6 +473,11 @@ def _listed(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
     """That the column's value is in the list bound by this name, made by `_list`: so a statement is the same for lists
     of any length."""
     return column.in_(sa.select(sa.func.json_each(sa.bindparam(name)).table_valued("value").c.value))
+
+
+def _among(column: sa.ColumnElement[Any], values: Iterable[int] | None) -> sa.ColumnElement[bool]:
+    """That the column's value is one of these; always so where there are none to keep to (None)."""
+    return sa.true() if values is None else _listed(column, "among").params(among=_list(values))
 
 
 def _list(values: Iterable[int | str]) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from search.catalog import Catalog
 from search.embedding import Reader, Vectors
@@ -24,19 +25,37 @@ KINDS: Final[Mapping[Space, frozenset[SegmentKind]]] = {
 }
 
 
-def read_corpus(catalog: Catalog, models: Mapping[Space, str]) -> Corpus:
-    """All assets and segments, with the vectors that the given models (space to model id) have made of them.
+class CatalogSource:
+    """What the catalog holds, for an engine, with the vectors that models (space to model id) have made."""
 
-    The journal number is read first: what is written meanwhile is at worst indexed twice, never missed.
-    """
-    head = catalog.head()
-    spaces = {space: _vectors(catalog, model, KINDS[space]) for space, model in models.items()}
-    return Corpus(head, {space: rows for space, rows in spaces.items() if len(rows.segments)}, _documents(catalog))
+    def __init__(self, catalog: Catalog, models: Mapping[Space, str]) -> None:
+        self._catalog = catalog
+        self._models = models
 
+    def changed_since(self, head: int) -> tuple[int, BitMap]:
+        """See `Source.changed_since`."""
+        changes = self._catalog.changes_since(head)
+        return changes.head, BitMap(changes.assets)
 
-def _vectors(catalog: Catalog, model_id: str, kinds: frozenset[SegmentKind]) -> Rows:
-    segments, assets = catalog.embedded_segments(model_id, [kind.value for kind in kinds])
-    return Rows(model_id, _Stored(catalog, model_id, segments), segments, assets)
+    def corpus(self, assets: BitMap | None = None) -> Corpus:
+        """See `Source.corpus`. The journal number is read first: what is written meanwhile is at worst indexed twice,
+        never missed."""
+        head = self._catalog.head()
+        spaces = {space: self._vectors(model, KINDS[space], assets) for space, model in self._models.items()}
+        return Corpus(
+            head, {space: rows for space, rows in spaces.items() if len(rows.segments)}, self._documents(assets)
+        )
+
+    def _vectors(self, model_id: str, kinds: frozenset[SegmentKind], among: BitMap | None) -> Rows:
+        segments, assets = self._catalog.embedded_segments(model_id, [kind.value for kind in kinds], among)
+        return Rows(model_id, _Stored(self._catalog, model_id, segments), segments, assets)
+
+    def _documents(self, among: BitMap | None) -> Iterator[Document]:
+        for asset in self._catalog.every_asset(among):
+            yield metadata_document(asset)
+        for segment in self._catalog.every_segment(among):
+            if segment.kind is SegmentKind.passage:
+                yield Document(segment.asset, segment.ordinal, body=segment.text)
 
 
 class _Stored:
@@ -51,14 +70,6 @@ class _Stored:
 
     def __getitem__(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._catalog.vectors_of(self._model_id, self._segments[numbers])
-
-
-def _documents(catalog: Catalog) -> Iterator[Document]:
-    for asset in catalog.every_asset():
-        yield metadata_document(asset)
-    for segment in catalog.every_segment():
-        if segment.kind is SegmentKind.passage:
-            yield Document(segment.asset, segment.ordinal, body=segment.text)
 
 
 def metadata_document(asset: Asset) -> Document:

@@ -1,7 +1,7 @@
 """What an index must be able to do. One implementation: `search.engines.embedded` (FAISS, Tantivy, bitmaps).
 
-An engine holds derived state only: it is given a `Corpus` read from the catalog and publishes it as a whole. Every read
-takes a `Scope`, and nothing outside it takes part in ranking, counting or explaining.
+An engine holds derived state only: it is given what the catalog holds, or what changed there, and publishes it. Every
+read takes a `Scope`, and nothing outside it takes part in ranking, counting or explaining.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,11 +106,21 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class Corpus(msgspec.Struct, frozen=True):
-    """All that an engine indexes. `head` is the journal number that it reflects."""
+    """What an engine indexes of some assets, or of all. `head` is the journal number that it reflects."""
 
     head: int
     spaces: Mapping[Space, Vectors]
     documents: Iterable[Document]
+
+
+class Source(Protocol):
+    """Where an engine reads what it indexes."""
+
+    def changed_since(self, head: int) -> tuple[int, BitMap]:
+        """The newest journal number, and the assets that were written about since another one."""
+
+    def corpus(self, assets: BitMap | None = None) -> Corpus:
+        """What is to be indexed of these assets, of which some may be gone (None: of all there are)."""
 
 
 class Engine(Protocol):
@@ -122,6 +132,12 @@ class Engine(Protocol):
 
     def publish(self, corpus: Corpus) -> None:
         """Replace everything indexed; durable and atomic: a crash leaves the one before."""
+
+    def catch_up(self, source: Source, *, settle: bool = True) -> None:
+        """Publish what changed since the newest published state, or everything where there is none that serves.
+
+        Without `settle` as little as can be is written, at the cost of slower searches: for while more is to come.
+        """
 
     def refresh(self) -> None:
         """Move on to the newest published state, if another process published one."""

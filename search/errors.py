@@ -14,7 +14,8 @@ LoupeError
 ├── Unauthenticated       no valid token
 ├── LibraryBusy           another writer holds the data directory
 ├── ModelUnavailable      weights missing, or not those the manifest names
-└── GenerationDamaged     a derived file fails its checksum
+├── GenerationDamaged     a derived file fails its checksum
+└── NotPublished          the index could not be written; what was taken in is safe
 """
 
 
@@ -92,3 +93,7 @@ class ModelUnavailable(LoupeError):
 
 class GenerationDamaged(LoupeError):
     code = "generation-damaged"
+
+
+class NotPublished(LoupeError):
+    code = "not-published"

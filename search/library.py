@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from search.catalog import Catalog
-from search.corpus import KINDS, read_corpus
+from search.corpus import KINDS, CatalogSource
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine, synonyms
 from search.engines.embedded.analysis import ENGLISH, Languages
@@ -64,8 +64,12 @@ class Library:
         return engine
 
     def publish(self, engine: EmbeddedEngine, models: Mapping[Space, str]) -> None:
-        """Derive a new generation from the catalog. Call with the writer's lock held."""
-        engine.publish(read_corpus(self.catalog, models))
+        """Derive everything from the catalog again. Call with the writer's lock held."""
+        engine.publish(CatalogSource(self.catalog, models).corpus())
+
+    def catch_up(self, engine: EmbeddedEngine, models: Mapping[Space, str], *, settle: bool = True) -> None:
+        """Publish what changed (see `Engine.catch_up`). Call with the writer's lock held."""
+        engine.catch_up(CatalogSource(self.catalog, models), settle=settle)
 
     def stale(self, engine: EmbeddedEngine) -> bool:
         """Whether assets changed since the engine's generation was made, or it was made for other languages."""

@@ -70,7 +70,7 @@ def test_every_read_of_the_engine_takes_a_scope() -> None:
         if isinstance(node, ast.FunctionDef) and not node.decorator_list
     }
     without = {name for name, arguments in reads.items() if arguments[1:2] != ["scope"]}
-    assert without <= {"publish", "refresh", "matching_words", "strangeness"}
+    assert without <= {"publish", "catch_up", "refresh", "matching_words", "strangeness"}
 
 
 def test_numerical_libraries_are_told_not_to_spin_before_any_is_loaded() -> None:

@@ -4,38 +4,47 @@ Useful for: one machine, up to a few million segments. Not useful for: several m
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.embedding import Vector
-from search.engine import Corpus, Matches, Nearest, Plan, Space
+from search.engine import Corpus, Matches, Nearest, Plan, Source, Space
 from search.engines.embedded import generation, words
 from search.engines.embedded.analysis import ENGLISH, Languages
-from search.engines.embedded.keywords import KeywordIndex
+from search.engines.embedded.generation import Generation
+from search.engines.embedded.parts import Part, Parts
 from search.engines.embedded.synonyms import NONE, Synonyms, SynonymsFile
-from search.engines.embedded.vectors import VectorIndex
-from search.errors import GenerationDamaged, ModelUnavailable
+from search.errors import GenerationDamaged, ModelUnavailable, NotPublished
 from search.policy import Scope
 
 _log = logging.getLogger(__name__)
 
-_KEYWORDS: Final = "keywords"
+#: Parts of up to so many assets are folded into one when no more is to come.
+_SMALL: Final = 20_000
 
 
-class _Reader:
-    """One opened generation."""
+_REMEDY: Final = "What was taken in is safe. See that the disk has room and is sound, then index again."
 
-    def __init__(self, opened: generation.Generation) -> None:
+
+class _Reader(Parts):
+    """One opened generation. A part that the one before has as well is not opened again."""
+
+    def __init__(self, opened: Generation, before: "_Reader | None") -> None:
         self.opened = opened
-        self.spaces = {
-            space: VectorIndex.open(opened.directory / space.value) for space in Space if space.value in opened.models
-        }
-        self.keywords = KeywordIndex.load(opened.directory / _KEYWORDS)
+        known = {part.identity: part for part in before or ()}
+        super().__init__([_opened(directory, known) for directory in generation.folders(opened)])
+
+
+def _opened(directory: Path, known: dict[generation.Identity, Part]) -> Part:
+    part = known.get(Part.identity_of(directory))
+    return msgspec.structs.replace(part, origin=directory) if part else Part.open(directory)
 
 
 class EmbeddedEngine:
@@ -73,7 +82,7 @@ class EmbeddedEngine:
     @property
     def languages(self) -> Languages:
         """The languages that the generation being read was made for."""
-        return self._reader.keywords.languages if self._reader else self._languages
+        return self._reader.languages if self._reader else self._languages
 
     @property
     def outdated(self) -> bool:
@@ -81,32 +90,75 @@ class EmbeddedEngine:
         return self.languages != self._languages
 
     def publish(self, corpus: Corpus) -> None:
+        self._publish(corpus, BitMap(), None, [])
+
+    def catch_up(self, source: Source, *, settle: bool = True) -> None:
+        self.refresh()  # what is taken over must not be of a generation that is swept away by now
+        reader = self._reader
+        if reader is None or self.outdated:
+            self.publish(source.corpus())
+            return
+        head, changed = source.changed_since(reader.opened.head)
+        kept, fresh = reader.folded(changed, _SMALL if settle else 0)
+        try:
+            if not kept:
+                self.publish(source.corpus())
+            elif fresh:
+                self._publish(msgspec.structs.replace(source.corpus(fresh), head=head), fresh, reader, kept)
+            elif head > reader.opened.head:
+                self._publish(Corpus(head, {}, ()), fresh, reader, kept)
+        except GenerationDamaged as error:
+            _log.error("Generation %d is made anew: %s", reader.opened.number, error)
+            self.publish(source.corpus())
+
+    def _publish(self, corpus: Corpus, covers: BitMap, reader: _Reader | None, kept: Sequence[Part]) -> None:
+        """Publish the parts that are kept of what is read, and after them one of the corpus, which covers these assets
+        in any case."""
         for space, vectors in corpus.spaces.items():
             if vectors.model_id != self._models[space]:
                 raise ModelUnavailable(f"Vectors of {vectors.model_id} cannot be indexed as {self._models[space]}.")
-        self.refresh()  # what is taken over must not be of a generation that is swept away by now
 
         def fill(directory: Path) -> None:
-            for space, vectors in corpus.spaces.items():
-                before = self._reader.spaces.get(space) if self._reader else None
-                VectorIndex.write(vectors, directory / space.value, before)
-            KeywordIndex.build(corpus.documents, directory / _KEYWORDS, self._languages)
+            if reader:
+                for number, part in enumerate(kept):
+                    generation.take_over(reader.opened, part.origin, directory / str(number))
+            if covers or not kept:
+                Part.write(corpus, covers, directory / str(len(kept)), self._languages)
 
         models = {space.value: vectors.model_id for space, vectors in corpus.spaces.items()}
-        generation.publish(self._directory, fill, head=corpus.head, models=models)
+        models |= {space.value: self._models[space] for part in kept for space in part.spaces}
+        before = reader.opened if reader else None
+        try:
+            number = generation.publish(self._directory, fill, head=corpus.head, models=models, before=before)
+        except (OSError, RuntimeError, ValueError) as error:  # as Python, FAISS and Tantivy tell that a write failed
+            raise NotPublished(f"The search index could not be written: {error}.", _REMEDY) from error
         self.refresh()
+        if self.generation != number:
+            raise NotPublished("The search index was not written whole.", _REMEDY)
 
     def refresh(self) -> None:
         numbers = generation.numbers(self._directory)
         if not numbers or numbers[-1] == self.generation:
             return
-        with self._lock:
-            for number in reversed(numbers):
-                if number == self.generation:
-                    return
+        # Whoever has something to read does not wait for another who is opening what is new.
+        if self._lock.acquire(blocking=self._reader is None):
+            try:
+                self._move_on()
+            finally:
+                self._lock.release()
+
+    def _move_on(self) -> None:
+        """To the newest generation that is sound."""
+        for number in reversed(generation.numbers(self._directory)):
+            if number == self.generation:
+                return
+            try:
                 if number not in self._refused and (reader := self._open(number)):
                     self._reader = reader
                     return
+            except FileNotFoundError:  # swept away since it was listed, so there are newer ones
+                self._move_on()
+                return
 
     def _open(self, number: int) -> _Reader | None:
         try:
@@ -115,7 +167,7 @@ class EmbeddedEngine:
                 self._refused.add(number)
                 _log.info("Generation %d is of another model.", number)
                 return None
-            return _Reader(opened)
+            return _Reader(opened, self._reader)
         except GenerationDamaged as error:
             self._refused.add(number)
             _log.error("Generation %d is not used: %s Run `loupe rebuild`.", number, error)
@@ -123,22 +175,18 @@ class EmbeddedEngine:
 
     def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> Nearest:
         reader = self._reader
-        if reader is None or space not in reader.spaces:
-            return Nearest(Matches.none(), Plan("none", 0, 0))
-        return reader.spaces[space].nearest(scope, query, limit)
+        return reader.nearest(scope, space, query, limit) if reader else Nearest(Matches.none(), Plan("none", 0, 0))
 
     def keywords(self, scope: Scope, text: str, limit: int) -> Matches:
         reader = self._reader
-        return reader.keywords.search(scope, text, limit, self._rules()) if reader else Matches.none()
+        return reader.keywords(scope, text, limit, self._rules()) if reader else Matches.none()
 
     def containing(self, scope: Scope, phrase: str) -> BitMap:
-        return self._reader.keywords.containing(scope, phrase) if self._reader else BitMap()
+        return self._reader.containing(scope, phrase) if self._reader else BitMap()
 
     def vectors_of(self, scope: Scope, space: Space, asset: int) -> NDArray[np.float32]:
         reader = self._reader
-        if reader is None or space not in reader.spaces:
-            return np.zeros((0, 0), np.float32)
-        return reader.spaces[space].rows_of(scope, asset)
+        return reader.vectors_of(scope, space, asset) if reader else np.zeros((0, 0), np.float32)
 
     def matching_words(self, query: str, text: str) -> tuple[str, ...]:
         return words.matching(query, text, self.languages, self._rules())

@@ -2,13 +2,18 @@
 
 A generation is written aside, every file fsynced, sealed with a manifest of SHA-256 sums, and renamed into place, so a
 crash leaves the one before it. FAISS opens most damaged files without a word, hence the sums: nothing is parsed before
-its bytes are known to be those that were written.
+its bytes are known to be those that were written. Who reads a generation holds it, by a shared lock on its manifest
+that ends with the process at the latest; old ones that nobody holds are swept away when the next one is published.
 """
 
+import fcntl
 import hashlib
+import logging
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +21,19 @@ import msgspec
 
 from search.errors import GenerationDamaged
 
-FORMAT: Final = 3
+_log = logging.getLogger(__name__)
+
+FORMAT: Final = 4
 _MANIFEST: Final = "manifest.json"
 _UNFINISHED: Final = "unfinished-"
+_LOCK: Final = ".lock"
 
-#: The newest is read; the one before stays for readers that are just moving on, and as a fallback.
+#: The newest is read; the one before stays as a fallback.
 _KEEP: Final = 2
+
+
+#: Device, inode, size, and when it was last written to, in nanoseconds.
+Identity = tuple[int, int, int, int]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,14 +45,26 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: Mapping[str, str]
 
 
+class Hold:
+    """Keeps a generation from being swept away, until it is forgotten. Raises OSError when the generation is gone."""
+
+    def __init__(self, directory: Path) -> None:
+        descriptor = os.open(directory / _MANIFEST, os.O_RDONLY)
+        weakref.finalize(self, os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if not os.fstat(descriptor).st_nlink:
+            raise FileNotFoundError(directory)
+
+
 class Generation(msgspec.Struct, frozen=True):
-    """A generation whose every file was verified. `sums` are its files' SHA-256, by device and inode."""
+    """A generation whose every file was verified. `sums` are its files' SHA-256, by `identity`."""
 
     number: int
     directory: Path
     head: int
     models: Mapping[str, str]
-    sums: Mapping[tuple[int, int], str]
+    sums: Mapping[Identity, str]
+    hold: Hold
 
 
 def numbers(parent: Path) -> list[int]:
@@ -51,8 +75,18 @@ def numbers(parent: Path) -> list[int]:
         return []
 
 
-def publish(parent: Path, fill: Callable[[Path], None], *, head: int, models: Mapping[str, str]) -> int:
-    """Have `fill` write files into a new directory, then seal and publish it. One writer at a time (see `Library`)."""
+def publish(
+    parent: Path,
+    fill: Callable[[Path], None],
+    *,
+    head: int,
+    models: Mapping[str, str],
+    before: Generation | None = None,
+) -> int:
+    """Have `fill` write files into a new directory, then seal and publish it. One writer at a time (see `Library`).
+
+    Files that were taken over from `before` are not read again.
+    """
     parent.mkdir(parents=True, exist_ok=True)
     for leftover in parent.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(leftover)
@@ -60,8 +94,8 @@ def publish(parent: Path, fill: Callable[[Path], None], *, head: int, models: Ma
     aside = parent / f"{_UNFINISHED}{number}"
     aside.mkdir()
     fill(aside)
-    known = _known(parent)
-    sums = {name: known.get(_identity(aside / name)) or _sum(aside / name) for name in _file_names(aside)}
+    known = before.sums if before else {}
+    sums = {name: known.get(identity(aside / name)) or _sum(aside / name) for name in _file_names(aside)}
     manifest = aside / _MANIFEST
     manifest.write_bytes(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, head, models, sums))))
     for path in sorted(aside.rglob("*"), reverse=True):
@@ -70,19 +104,38 @@ def publish(parent: Path, fill: Callable[[Path], None], *, head: int, models: Ma
     aside.rename(parent / f"{number:08d}")
     _fsync(parent)
     for old in numbers(parent)[:-_KEEP]:
-        shutil.rmtree(parent / f"{old:08d}")
+        _sweep(parent / f"{old:08d}")
     return number
 
 
+def _sweep(directory: Path) -> None:
+    """Remove a generation, unless somebody holds it: then it is for a later publishing to do."""
+    with ExitStack() as stack:
+        try:
+            manifest = stack.enter_context((directory / _MANIFEST).open("rb"))
+            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except FileNotFoundError:
+            _log.warning("%s has no manifest, so that nobody reads it.", directory)
+        aside = directory.with_name(f"{_UNFINISHED}{directory.name}")
+        directory.rename(aside)  # at once, so that nobody meets half of it
+        shutil.rmtree(aside)
+
+
 def open_verified(parent: Path, number: int, before: Generation | None = None) -> Generation:
-    """Check every file of a generation against its manifest. Raises GenerationDamaged, naming the file.
+    """Hold a generation and check every file of it against its manifest. Raises GenerationDamaged, naming the file, and
+    FileNotFoundError when it was swept away.
 
     Files that are links to ones of `before`, a generation that is open, were checked when it was opened.
     """
     directory = parent / f"{number:08d}"
     try:
+        hold = Hold(directory)
         manifest = msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
+        if not directory.exists():
+            raise FileNotFoundError(f"Generation {number} was swept away.") from error
         raise GenerationDamaged(f"Its manifest cannot be read ({error}).") from error
     if manifest.format != FORMAT:
         raise GenerationDamaged(f"Its format is {manifest.format}; this release reads format {FORMAT}.")
@@ -91,30 +144,40 @@ def open_verified(parent: Path, number: int, before: Generation | None = None) -
     checked = before.sums if before else {}
     sums = {}
     for name, expected in manifest.files.items():
-        identity = _identity(directory / name)
-        sums[identity] = checked.get(identity) or _sum(directory / name)
-        if sums[identity] != expected:
+        file = identity(directory / name)
+        sums[file] = checked.get(file) or _sum(directory / name)
+        if sums[file] != expected:
             raise GenerationDamaged(f"The file {name} is not as it was written.")
-    return Generation(number, directory, manifest.head, manifest.models, sums)
+    return Generation(number, directory, manifest.head, manifest.models, sums, hold)
 
 
-def _known(parent: Path) -> dict[tuple[int, int], str]:
-    """The sums of the newest generation's files, which a new one may take over as links: they need not be read again.
+def folders(opened: Generation) -> list[Path]:
+    """What a generation is made of, in the order of the numbers that it was given when it was filled."""
+    return sorted((path for path in opened.directory.iterdir() if path.is_dir()), key=lambda path: int(path.name))
 
-    They are not checked here: if one is damaged, it is found so in the new generation as well.
+
+def take_over(opened: Generation, directory: Path, to: Path) -> None:
+    """Give a folder of a generation a second place, by links to its files, or by copies where links cannot be had.
+
+    Raises GenerationDamaged, naming the file, when one is not what it was when the generation was opened.
     """
-    directory = parent / f"{max(numbers(parent), default=0):08d}"
+    for path in directory.rglob("*"):
+        if path.is_file() and not path.name.endswith(_LOCK) and identity(path) not in opened.sums:
+            raise GenerationDamaged(f"The file {path.name} was changed while it was in use.")
+    shutil.copytree(directory, to, copy_function=_linked, ignore=shutil.ignore_patterns(f"*{_LOCK}"))
+
+
+def _linked(file: str, to: str) -> None:
     try:
-        manifest = msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
-        return {_identity(directory / name): digest for name, digest in manifest.files.items()}
-    except (OSError, msgspec.DecodeError):
-        return {}
+        os.link(file, to)
+    except OSError:
+        shutil.copy2(file, to)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """What tells a file from all others, whatever names it has: its device and its inode."""
+def identity(path: Path) -> Identity:
+    """What tells a file from all others and from what it was before, whatever names it has."""
     about = path.stat()
-    return about.st_dev, about.st_ino
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def _file_names(directory: Path) -> set[str]:
@@ -122,7 +185,7 @@ def _file_names(directory: Path) -> set[str]:
     return {
         path.relative_to(directory).as_posix()
         for path in directory.rglob("*")
-        if path.is_file() and path.name != _MANIFEST and not path.name.endswith(".lock")
+        if path.is_file() and path.name != _MANIFEST and not path.name.endswith(_LOCK)
     }
 
 

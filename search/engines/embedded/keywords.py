@@ -195,7 +195,7 @@ class _Within:
         if postings.everything.issubset(scope.assets):
             return
         if len(scope.assets) < _FEW * len(known):
-            ordinals = as_array(scope.assets & postings.everything)
+            ordinals = as_array(scope.assets & postings.everything) - postings.first
             starts = postings.begins[ordinals].astype(np.int64)
             counts = postings.begins[ordinals + 1] - starts
             self.size = int(counts.sum())

@@ -158,13 +158,15 @@ def _inverted(text: Numbers, entries: Numbers, words: int) -> dict[str, NDArray[
 class Postings:
     """The arrays of an index, read-only.
 
-    `assets` and `segments` (int64) tell what each row is of; those of asset a are from `begins[a]` to `begins[a + 1]`.
+    `assets` and `segments` (int64) tell what each row is of; those of asset a are from `begins[a - first]` to the next,
+    where `first` is the lowest there is.
     """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self.assets: NDArray[np.int64] = arrays["assets"]
         self.everything: Final = as_bitmap(self.assets)
-        self.begins: Numbers = np.append(0, np.cumsum(np.bincount(self.assets))).astype(np.uint32)
+        self.first = int(self.assets[0]) if len(self.assets) else 0
+        self.begins: Numbers = np.append(0, np.cumsum(np.bincount(self.assets - self.first))).astype(np.uint32)
         self.segments: NDArray[np.int64] = arrays["segments"]
         self._text: Numbers = arrays["text"]
         self._entries: Numbers = arrays["entries"]

@@ -183,9 +183,12 @@ def test_a_reader_moves_on_to_what_another_process_published(tmp_path: Path) -> 
     assert (reader.generation, reader.head) == (1, 5)
     for _ in range(3):
         writer.publish(corpus())
-    assert generation.numbers(tmp_path) == [3, 4], "old generations go, the last but one stays"
+    assert generation.numbers(tmp_path) == [1, 3, 4], "old generations go, but for the last but one and what is read"
     reader.publish(corpus(head=9))
     assert (reader.generation, reader.head) == (5, 9), "whoever publishes next takes over from the newest"
+    assert generation.numbers(tmp_path) == [1, 4, 5]
+    reader.publish(corpus())
+    assert generation.numbers(tmp_path) == [4, 5, 6], "what was read goes, and what another reads stays"
 
 
 def test_every_damaged_file_is_found_before_it_is_served(tmp_path: Path) -> None:
@@ -208,7 +211,7 @@ def test_every_damaged_file_is_found_before_it_is_served(tmp_path: Path) -> None
 
 def test_missing_and_foreign_files_are_found(tmp_path: Path) -> None:
     EmbeddedEngine(tmp_path, MODELS).publish(corpus())
-    (tmp_path / "00000001" / "visual" / "extra").write_text("x")
+    (tmp_path / "00000001" / "0" / "visual" / "extra").write_text("x")
     with pytest.raises(GenerationDamaged, match="extra"):
         generation.open_verified(tmp_path, 1)
 

@@ -43,7 +43,6 @@ def listed_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds as for a large index, on a small one."""
     monkeypatch.setattr(planner, "LISTED", 1000)
     monkeypatch.setattr(planner, "_GATHERED", 100)
-    monkeypatch.setattr(planner, "_SMALL", 50)
 
 
 def vectors(rows: np.ndarray, assets: Iterable[int], first: int = 100) -> Vectors:
@@ -51,8 +50,8 @@ def vectors(rows: np.ndarray, assets: Iterable[int], first: int = 100) -> Vector
     return Vectors("picture-model", rows.astype(np.float32), np.arange(len(numbers)) + first, numbers)
 
 
-def written(made: Vectors, folder: Path, before: VectorIndex | None = None) -> VectorIndex:
-    VectorIndex.write(made, folder, before)
+def written(made: Vectors, folder: Path) -> VectorIndex:
+    VectorIndex.write(made, folder)
     return VectorIndex.open(folder)
 
 
@@ -180,50 +179,14 @@ def test_where_lists_cannot_tell_every_row_is_scored(
     assert np.allclose(similar[found], np.sort(similar)[: -len(found) - 1 : -1], atol=1e-5)
 
 
-@pytest.mark.usefixtures("listed_early")
-def test_fresh_rows_cost_a_segment_of_their_own_and_gone_ones_are_not_found(
-    everything: policy.Scope, tmp_path: Path
-) -> None:
-    generator = np.random.default_rng(7)
-    rows, _ = clustered(generator, 2200)
-    all_made = vectors(rows, range(2200))
-
-    def some(chosen: np.ndarray) -> Vectors:
-        return Vectors("m", all_made.rows[chosen], all_made.segments[chosen], all_made.assets[chosen])
-
-    first = written(some(np.arange(2000)), tmp_path / "1")
-    there = np.concatenate([np.arange(30, 2000), np.arange(2000, 2200)])
-    second = written(some(there), tmp_path / "2", first)
-    assert [len(segment) for segment in second] == [1970, 200]
-    kept, again = (tmp_path / name / "0" / "high.faiss" for name in ("1", "2"))
-    assert kept.samefile(again), "what did not change is a link and no copy"
-    query = rows[3]
-    found = list(second.nearest(everything, query, 2200).matches)
-    assert {match.asset for match in found} >= set(range(2000, 2200)) and not {match.asset for match in found} & set(
-        range(30)
-    )
-    expected = [there[n] for n in np.argsort(-(rows[there] @ query))[:20]]
-    assert {match.asset for match in found[:20]} == set(expected)
-    third = written(some(np.arange(900, 2200)), tmp_path / "3", second)
-    assert [len(segment) for segment in third] == [1300], "a segment of which much is gone is written anew"
-    fourth = written(some(np.arange(900, 2200)), tmp_path / "4", third)
-    assert [len(segment) for segment in fourth] == [1300]
-    assert fourth.nearest(everything.narrowed(BitMap([905])), rows[905], 3).matches.scores[0] == pytest.approx(
-        1, abs=1e-4
-    )
-
-
-def test_an_asset_is_read_in_whichever_segment_it_is_and_one_without_rows_has_none(
-    everything: policy.Scope, tmp_path: Path
-) -> None:
-    rows = np.eye(5)
-    first = written(vectors(rows[:4], [0, 1, 5, 7]), tmp_path / "1")
-    index = VectorIndex([*first, *written(vectors(rows[4:], [9]), tmp_path / "2")])
-    owners = {0: 0, 1: 1, 5: 2, 7: 3, 9: 4}
+def test_an_asset_without_rows_has_none(everything: policy.Scope, tmp_path: Path) -> None:
+    rows = np.eye(4)
+    index = written(vectors(rows, [3, 4, 5, 7]), tmp_path / "index")
+    owners = {3: 0, 4: 1, 5: 2, 7: 3}
     for asset in range(12):
-        expected = rows[owners[asset]][None] if asset in owners else np.zeros((0, 5))
+        expected = rows[owners[asset]][None] if asset in owners else np.zeros((0, 4))
         assert np.array_equal(index.rows_of(everything, asset), expected), asset
-    assert index.rows_of(everything.narrowed(BitMap([1])), 5).shape == (0, 5)
+    assert index.rows_of(everything.narrowed(BitMap([1])), 5).shape == (0, 4)
 
 
 def test_the_plan_says_what_was_done(everything: policy.Scope, tmp_path: Path) -> None:
