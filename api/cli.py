@@ -1,5 +1,6 @@
 """The `loupe` command. Loads only what a command needs: `--help` must not wait for a model."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -33,6 +34,9 @@ FAILED: Final = 3
 #: Everything for people goes to stderr; stdout is for answers and machine-readable lines.
 _console = Console(stderr=True, highlight=False)
 _out = Console(highlight=False)
+
+#: The niceness of what is least urgent (POSIX).
+_LEAST_URGENT: Final = 19
 
 _PATH: Final = click.Path(exists=True, path_type=Path)
 
@@ -224,6 +228,7 @@ def index(
     if not paths and manifest is None:
         raise click.UsageError("Name a folder or file to index, or a --manifest.")
     settings = _settings(context)
+    _let_others_go_first()
     _console.print("Loading the model …")
     from api import compose
 
@@ -243,6 +248,11 @@ def index(
     else:
         _tell_summary(summary)
     context.exit(FAILED if summary.interrupted else DONE if summary.clean else SET_ASIDE)
+
+
+def _let_others_go_first() -> None:
+    """Take the processors only while nobody else wants them: a server beside a long piece of work goes on answering."""
+    os.nice(_LEAST_URGENT)
 
 
 @contextmanager
@@ -544,6 +554,7 @@ def rebuild(context: click.Context) -> None:
     from api import compose
     from search.library import Library
 
+    _let_others_go_first()
     library = Library(Path(settings.data_dir), languages=configuration.languages(settings))
     models = compose.model_ids(compose.models_of(msgspec.structs.replace(settings, runtime="float32"), library))
     with library.writer():
@@ -676,6 +687,7 @@ def model_use(context: click.Context, name: str, as_json: bool) -> None:
     """
     settings = _settings(context)
     _must_exist(settings)
+    _let_others_go_first()
     from api import compose
 
     with _stoppable() as stop, _progress_bar("Embedding", as_json) as step:

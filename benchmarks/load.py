@@ -323,6 +323,14 @@ class Connection:
 
     async def search(self, text: str) -> bool:
         """Ask and read the whole answer; whether it was one."""
+        return (await self._asked(text))[0].startswith(b"HTTP/1.1 200 ")
+
+    async def answer(self, text: str) -> bytes:
+        """Ask, and what is answered, as JSON."""
+        return (await self._asked(text))[1]
+
+    async def _asked(self, text: str) -> tuple[bytes, bytes]:
+        """The head and the body of the answer."""
         if self._reader.at_eof():  # the server lets go of what was not used for some seconds
             self._writer.close()
             await self._connect()
@@ -332,8 +340,7 @@ class Connection:
         length = _LENGTH.search(head)
         if length is None:
             raise SystemExit(f"The server answered without a length: {head!r}.")
-        await self._reader.readexactly(int(length[1]))
-        return head.startswith(b"HTTP/1.1 200 ")
+        return head, await self._reader.readexactly(int(length[1]))
 
     def close(self) -> None:
         self._writer.close()

@@ -25,6 +25,7 @@ from indexer import facts
 from indexer.manifest import ManifestRow, read_manifest
 from indexer.media import Decoded, Decoder, Frame, Limits, picture
 from indexer.metadata import embedded_metadata
+from indexer.publishing import Publisher
 from indexer.sources import TRANSCRIPTS, Source, find
 from indexer.transcripts import Passage, page_passages, passages, read_transcript
 from search.catalog import Catalog, Intake, SetAside
@@ -121,10 +122,12 @@ class Indexer:
         plan = self._plan(paths, manifest)
         aside = list(plan.aside)
         done = 0
-        with self._staging() as staging:
+        engine: EmbeddedEngine = self._library.engine(self._model_ids)
+        with self._staging() as staging, Publisher(lambda: self._publish(engine, settle=False)) as publisher:
             for batch in self._prepared(plan.jobs, staging, stop):
                 good = [one for _, one in batch if isinstance(one, _Prepared)]
                 self._take_in(good)
+                publisher.tell()
                 for job, outcome in batch:
                     if isinstance(outcome, SetAside):
                         self._catalog.put_aside(outcome)
@@ -132,7 +135,7 @@ class Indexer:
                     done += 1
                     progress(Progress(done, len(plan.jobs), job.source.path.name))
         self._catalog.mark_vanished(plan.vanished)
-        self._publish()
+        self._publish(engine, settle=True)
         return Summary(
             indexed=done - (len(aside) - len(plan.aside)),
             unchanged=plan.unchanged,
@@ -153,10 +156,8 @@ class Indexer:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _publish(self) -> None:
-        engine: EmbeddedEngine = self._library.engine(self._model_ids)
-        if self._library.stale(engine):
-            self._library.publish(engine, self._model_ids)
+    def _publish(self, engine: EmbeddedEngine, *, settle: bool) -> None:
+        self._library.catch_up(engine, self._model_ids, settle=settle)
 
     # ---- planning
 

@@ -1,0 +1,160 @@
+"""A server and an indexer at work on one library: `python -m benchmarks.while_indexing [--files N] [--json FILE]`.
+
+A server over the demo library, or one of `benchmarks.load`, and a client that asks for texts at a fixed rate, at random
+moments: first while nothing else happens, then while `loupe index` takes in new photographs (the demo's, each with a
+few bytes of its own after the end, so that none is known). How long searches take in either case, and how long after
+the indexer has said that a file is in a search by its name finds it. Client, server and indexer share the machine.
+"""
+
+import asyncio
+import math
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter
+
+import click
+import msgspec
+import numpy as np
+from rich.table import Table
+
+from benchmarks.libraries import PHOTOS
+from benchmarks.load import Connection, Phase, Served, make, served, stream, texts, warm
+from benchmarks.measures import CONSOLE
+
+#: Texts that are asked for, and connections that searches wait for.
+_KNOWN = 100
+_MOST_AT_ONCE = 32
+
+#: How often, in seconds, it is asked whether a file is found.
+_ASKED_EVERY = 0.05
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Searches of one phase, milliseconds."""
+
+    phase: str
+    searches: int
+    failed: int
+    median: float
+    p95: float
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What came of it. `found_after`: seconds from when a file was said to be in until it was found, of some files."""
+
+    assets: int
+    files: int
+    indexed_per_second: float
+    rows: tuple[Row, Row]
+    found_after: tuple[float, ...]
+
+
+@click.command()
+@click.option("--files", default=300, show_default=True, help="How many photographs are taken in.")
+@click.option("--rate", default=5.0, show_default=True, help="Searches a second.")
+@click.option("--seconds", default=20.0, show_default=True, help="How long the first phase lasts.")
+@click.option("--assets", type=int, help="Of a made library of so many assets. [default: the demo's]")
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where such a library is, or is made."
+)
+@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
+def main(
+    files: int, rate: float, seconds: float, assets: int | None, data_dir: Path | None, as_json: Path | None
+) -> None:
+    """Measure searches while an indexer is at work."""
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loupe-while-")))
+        directory = data_dir or scratch / "library"
+        if not (directory / "catalog.sqlite").is_file():
+            make(directory, assets, None, scratch)
+        folder = scratch / "new"
+        photographs(folder, files)
+        server = stack.enter_context(served(directory, None, 1))
+        report = asyncio.run(measured(server, directory, folder, files, rate, seconds))
+    show(report)
+    if as_json:
+        as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+
+
+def photographs(folder: Path, number: int) -> None:
+    """So many files that no library knows."""
+    folder.mkdir()
+    for place, photo in enumerate(islice(cycle(sorted(PHOTOS.glob("*.jpg"))), number)):
+        copy = folder / f"new{place:05d}.jpg"
+        shutil.copyfile(photo, copy)
+        with copy.open("ab") as file:
+            file.write(str(copy).encode())
+
+
+async def measured(server: Served, directory: Path, folder: Path, files: int, rate: float, seconds: float) -> Report:
+    asked = list(islice(texts(0), _KNOWN))
+    await warm(server, asked)
+    crowd = [await Connection.open(server) for _ in range(_MOST_AT_ONCE)]
+    idle, busy = Phase(), Phase()
+    await stream(idle, crowd, cycle(asked), rate, seconds)
+    command = [sys.executable, "-m", "api", "index", str(folder), "--data-dir", str(directory), "--json"]
+    indexer = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    searching = asyncio.create_task(stream(busy, crowd, cycle(asked), rate, math.inf))
+    waits: list[asyncio.Task[float]] = []
+    first = last = perf_counter()
+    async for line in _lines(indexer):
+        told = msgspec.json.decode(line, type=dict[str, object])
+        if told["event"] == "progress":
+            last = perf_counter()
+            first = first if waits else last
+            if not waits or waits[-1].done():  # of one file at a time
+                waits.append(asyncio.create_task(found(server, str(told["name"]))))
+    searching.cancel()
+    after = await asyncio.gather(*waits)
+    if await indexer.wait():
+        raise SystemExit(f"`{' '.join(command)}` ended with exit code {indexer.returncode}.")
+    rows = _row("nothing else", idle), _row("indexing", busy)
+    return Report(server.assets, files, files / max(last - first, 1e-9), rows, tuple(after))
+
+
+async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[bytes]:
+    """What it says, line by line."""
+    while process.stdout and (line := await process.stdout.readline()):
+        yield line
+
+
+async def found(server: Served, name: str) -> float:
+    """The seconds until a search for a file's name finds something with certainty: the file."""
+    begun = perf_counter()
+    async with asyncio.timeout(60):
+        connection = await Connection.open(server)
+        while name.encode() not in await connection.answer(name):
+            await asyncio.sleep(_ASKED_EVERY)
+        connection.close()
+    return perf_counter() - begun
+
+
+def _row(name: str, phase: Phase) -> Row:
+    median, p95 = np.quantile(phase.taken, (0.5, 0.95)).tolist()
+    return Row(name, len(phase.taken), phase.failed, median, p95)
+
+
+def show(report: Report) -> None:
+    table = Table(title=f"{report.assets:,} assets and {report.files:,} more, milliseconds", title_justify="left")
+    for heading in ("beside it", "searches", "failed", "median", "95 %"):
+        table.add_column(heading, justify="right" if table.columns else "left")
+    for row in report.rows:
+        table.add_row(row.phase, str(row.searches), str(row.failed), f"{row.median:.1f}", f"{row.p95:.1f}")
+    CONSOLE.print(table)
+    idle, busy = report.rows
+    CONSOLE.print(f"95 % while indexing: {busy.p95 / idle.p95:.2f} times as long.")
+    median, most = float(np.median(report.found_after)), max(report.found_after)
+    CONSOLE.print(
+        f"{report.indexed_per_second:.1f} files a second; found {median:.1f} s after each was in, {most:.1f} at most "
+        f"(of {len(report.found_after)})."
+    )
+
+
+if __name__ == "__main__":
+    main()
