@@ -1,0 +1,102 @@
+"""Nothing acknowledged is lost, wherever and whenever the process is killed."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from search import policy
+from search.columns import Columns
+from search.corpus import CatalogSource
+from search.engine import Space
+from search.engines.embedded import EmbeddedEngine, generation
+from search.library import Library
+from search.types import Principal
+from tests.conftest import NOW
+from tests.crash.workload import DIMENSION, MODELS, WORDS, Outcome, Task, expected, held
+
+Work = Callable[[Task], Outcome]
+
+pytestmark = pytest.mark.long
+
+#: Operations of a task whose every boundary is tried, and kills at random moments.
+OPERATIONS = 9
+KILLS = 200
+
+
+@pytest.fixture(scope="module")
+def work() -> Iterator[Work]:
+    """Works a task off in a process that may die of it."""
+    command = [sys.executable, "-m", "tests.crash.workload"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as forking:
+        assert forking.stdin and forking.stdout
+        asked, told = forking.stdin, forking.stdout
+
+        def worked(task: Task) -> Outcome:
+            asked.write(msgspec.json.encode(task) + b"\n")
+            asked.flush()
+            return msgspec.json.decode(told.readline(), type=Outcome)
+
+        yield worked
+        asked.close()
+
+
+def answers(engine: EmbeddedEngine, library: Library) -> list[object]:
+    """What a person who may find everything is told, asset by asset."""
+    facts, grants = library.catalog.facts(), library.catalog.collection_grants()
+    columns = Columns().updated(facts=facts, collection_grants=grants)
+    scope = policy.scope(Principal("ann"), None, NOW, columns)
+    words = [list(engine.keywords(scope, word, 99)) for word in WORDS]
+    near = []
+    for space in Space:
+        for query in np.eye(DIMENSION, dtype=np.float32)[:3]:
+            matches = engine.nearest(scope, space, query, 99).matches
+            near.append(sorted((match.asset, match.segment, round(match.score, 4)) for match in matches))
+    return [words, near]
+
+
+def survived(directory: Path, seed: int, acknowledged: int, scratch: Path) -> None:
+    """The library holds what was acknowledged, and at most the operation in hand beside it; what is published is sound;
+    and once caught up, it answers as if it had been made at one go."""
+    library = Library(directory, create=True)
+    assert held(library) in (expected(seed, acknowledged), expected(seed, acknowledged + 1))
+    for number in generation.numbers(directory / "generations"):
+        generation.open_verified(directory / "generations", number)
+    with library.writer():
+        engine = library.engine(MODELS)
+        library.catch_up(engine, MODELS)
+    whole = EmbeddedEngine(scratch, dict(MODELS))
+    whole.publish(CatalogSource(library.catalog, MODELS).corpus())
+    assert answers(engine, library) == answers(whole, library)
+    library.close()
+
+
+def test_a_kill_at_any_boundary_loses_nothing(work: Work, tmp_path: Path) -> None:
+    seed = 7
+    alive = work(Task(str(tmp_path / "alive"), seed, 0, OPERATIONS))
+    assert (alive.acknowledged, alive.killed) == (OPERATIONS, False)
+    assert alive.boundaries > 50
+    for place in range(2 * alive.boundaries):
+        directory = tmp_path / str(place)
+        dead = work(Task(str(directory), seed, 0, OPERATIONS, at=place // 2, after=bool(place % 2)))
+        assert dead.killed, place
+        survived(directory, seed, dead.acknowledged, directory / "whole")
+
+
+def test_kills_at_random_moments_lose_nothing(work: Work, tmp_path: Path) -> None:
+    """One library, worked on by one process after another, of which each is killed within a second."""
+    seed, dice = 11, random.Random(11)
+    directory = tmp_path / "library"
+    done = 0
+    for kill in range(KILLS):
+        dead = work(Task(str(directory), seed, done, done + 1000, seconds=dice.uniform(0.02, 0.5)))
+        assert dead.killed
+        done += dead.acknowledged
+        if kill % 10 == 9:
+            survived(directory, seed, done, tmp_path / f"whole-{kill}")
+    assert done > KILLS
