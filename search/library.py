@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from search import durable
 from search.catalog import Catalog
 from search.corpus import KINDS, CatalogSource
 from search.engine import Space
@@ -25,6 +26,7 @@ from search.engines.embedded.analysis import ENGLISH, Languages
 from search.errors import BadSettings, LibraryBusy
 from search.renditions import RenditionStore
 
+CATALOG: Final = "catalog.sqlite"
 _MODEL: Final = "model"
 
 
@@ -36,7 +38,7 @@ class Library:
 
     def __init__(self, directory: Path, *, create: bool = False, languages: Languages = ENGLISH) -> None:
         self.directory = directory.resolve()
-        catalog = self.directory / "catalog.sqlite"
+        catalog = self.directory / CATALOG
         if not create and not catalog.is_file():
             raise BadSettings(
                 f"There is no library in {directory}.", "Index something first: loupe index PATH; or name --data-dir."
@@ -47,6 +49,7 @@ class Library:
             raise BadSettings(f"{directory} cannot be used as a data directory: {error.strerror}.") from error
         self.catalog = Catalog.at(catalog)
         self._languages = languages
+        self.generations = self.directory / "generations"
         self.renditions = RenditionStore(self.directory / "renditions")
 
     def close(self) -> None:
@@ -55,7 +58,7 @@ class Library:
     def engine(self, models: Mapping[Space, str]) -> EmbeddedEngine:
         """The engine over the newest sound generation made with these models (space to model id)."""
         engine = EmbeddedEngine(
-            self.directory / "generations",
+            self.generations,
             dict(models),
             self._languages,
             synonyms.SynonymsFile(self.directory / synonyms.FILE),
@@ -91,11 +94,8 @@ class Library:
     def use(self, model: str) -> None:
         """Have this model used from now on. Call with the writer's lock held, once a generation of it is published."""
         aside = self.directory / f"{_MODEL}.new"
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(f"{model}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.directory / _MODEL)
+        aside.write_text(f"{model}\n", encoding="utf-8")
+        durable.move(aside, self.directory / _MODEL)
 
     @contextmanager
     def writer(self) -> Iterator[None]:

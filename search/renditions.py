@@ -1,8 +1,9 @@
 """Where the pictures and proxies made of an asset's content are kept: by content hash, so equal files share them."""
 
-import os
 from pathlib import Path
 from typing import Final
+
+from search import durable
 
 PREVIEW_SIZES: Final = (256, 640, 1280)
 
@@ -30,7 +31,5 @@ class RenditionStore:
     def take(self, content_hash: str, name: str, file: Path) -> None:
         """Move a finished file in. It is durable once this returns."""
         target = self.path(content_hash, name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-        file.replace(target)
+        durable.folder(target.parent)
+        durable.move(file, target)

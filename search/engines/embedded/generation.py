@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from search import durable
 from search.errors import GenerationDamaged
 
 _log = logging.getLogger(__name__)
@@ -98,11 +99,9 @@ def publish(
     sums = {name: known.get(identity(aside / name)) or _sum(aside / name) for name in _file_names(aside)}
     manifest = aside / _MANIFEST
     manifest.write_bytes(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, head, models, sums))))
-    for path in sorted(aside.rglob("*"), reverse=True):
-        _fsync(path)
-    _fsync(aside)
-    aside.rename(parent / f"{number:08d}")
-    _fsync(parent)
+    for path in aside.rglob("*"):
+        durable.sync(path)
+    durable.move(aside, parent / f"{number:08d}")
     for old in numbers(parent)[:-_KEEP]:
         _sweep(parent / f"{old:08d}")
     return number
@@ -192,11 +191,3 @@ def _file_names(directory: Path) -> set[str]:
 def _sum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
