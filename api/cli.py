@@ -14,7 +14,16 @@ import click
 import msgspec
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from api import settings as configuration
@@ -298,6 +307,14 @@ def _progress_bar(title: str, as_json: bool = False) -> "Iterator[Callable[[Step
         bar.update(task, total=bar.tasks[task].completed)
 
 
+@contextmanager
+def _bytes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=_console) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def _tell_summary(summary: "Summary") -> None:
     for file in summary.set_aside:
         _console.print(f"[yellow]set aside[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
@@ -506,7 +523,7 @@ def status(context: click.Context, as_json: bool) -> None:
 
     library = Library(Path(_settings(context).data_dir))
     aside = library.catalog.set_aside_files()
-    published = generation.numbers(library.directory / "generations")
+    published = generation.numbers(library.generations)
     counts = library.catalog.counts() | {"generation": max(published, default=0)}
     if as_json:
         _emit({"dataDir": str(library.directory), **counts, "files": list(aside)})
@@ -522,21 +539,14 @@ def status(context: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def verify(context: click.Context, as_json: bool) -> None:
-    """Check every published file against its checksum, and the audit log's chain. Exit code 3 if anything is wrong."""
-    from search.engines.embedded import generation
-    from search.errors import GenerationDamaged
+    """Check the catalog, the audit log's chain, every published file against its checksum, and that previews are there.
+
+    Exit code 3 if anything is wrong.
+    """
+    from search import verification
     from search.library import Library
 
-    library = Library(Path(_settings(context).data_dir))
-    wrong: list[str] = []
-    parent = library.directory / "generations"
-    for number in generation.numbers(parent):
-        try:
-            generation.open_verified(parent, number)
-        except GenerationDamaged as error:
-            wrong.append(f"Generation {number}: {error} Run `loupe rebuild`.")
-    if (line := library.catalog.first_broken_audit_line()) is not None:
-        wrong.append(f"The audit log does not hold from line {line} on.")
+    wrong = list(verification.wrong(Library(Path(_settings(context).data_dir))))
     if as_json:
         _emit({"sound": not wrong, "wrong": wrong})
     else:
@@ -561,6 +571,61 @@ def rebuild(context: click.Context) -> None:
         engine = library.engine(models)
         library.publish(engine, models)
     _console.print(f"Generation {engine.generation} is in force.")
+
+
+@cli.command()
+@data_dir
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+@click.pass_context
+def backup(context: click.Context, file: Path, as_json: bool) -> None:
+    """Write the library to one FILE, while it is in use. The originals are not in it, nor what can be made again.
+
+    \b
+    Example:
+      loupe backup /mnt/backups/library-2026-11-28.tar
+    """
+    settings = _settings(context)
+    _must_exist(settings)
+    from search import backup as backups
+    from search.library import Library
+
+    _let_others_go_first()
+    library = Library(Path(settings.data_dir))
+    with _bytes_bar("Backing up") as step:
+        contents = backups.write(library, file, step)
+    size = file.stat().st_size
+    if as_json:
+        _emit({"file": str(file), "files": len(contents.files), "bytes": size})
+    else:
+        _console.print(f"{file}: {len(contents.files):,} files, {size / 1e6:,.1f} MB.")
+
+
+@cli.command()
+@data_dir
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@click.pass_context
+def restore(context: click.Context, file: Path, as_json: bool) -> None:
+    """Make a library of the FILE that `loupe backup` wrote, in a --data-dir where there is none, and index it.
+
+    \b
+    Example:
+      loupe restore library-2026-11-28.tar --data-dir /srv/loupe
+    """
+    settings = _settings(context)
+    from search import backup as backups
+
+    with _bytes_bar("Restoring") as step:
+        contents = backups.restore(file, Path(settings.data_dir), step)
+    from api import compose
+
+    with compose.opened(settings) as opened:
+        held = opened.library.catalog.counts()["assets"]
+    if as_json:
+        _emit({"dataDir": settings.data_dir, "files": len(contents.files), "assets": held})
+    else:
+        _console.print(f"{settings.data_dir}: {held:,} assets are there again.")
 
 
 @cli.command()

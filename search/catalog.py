@@ -25,7 +25,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from search import schema
 from search.columns import Facts
-from search.errors import BadSettings
+from search.errors import BadSettings, CatalogDamaged
 from search.ragged import CHUNK
 from search.types import (
     Action,
@@ -37,6 +37,9 @@ from search.types import (
     SegmentKind,
     SubjectKind,
 )
+
+#: What helps where the catalog itself is damaged: all else can be made again from it.
+RESTORE: Final = "Restore a backup into another --data-dir: loupe restore FILE."
 
 #: The newest revision under search/migrations; a catalog at another one is migrated when it is opened.
 REVISION: Final = "0001"
@@ -114,7 +117,12 @@ class Catalog:
         self._engine = sa.create_engine(url, json_deserializer=msgspec.json.decode)
         sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _begin)
-        self._migrate()
+        try:
+            self._migrate()
+        except sa.exc.OperationalError:  # it is locked, or cannot be had: nothing is wrong with what is in it
+            raise
+        except sa.exc.DatabaseError as error:
+            raise CatalogDamaged(f"The catalog cannot be read: {error.orig}.", RESTORE) from error
 
     @classmethod
     def at(cls, path: Path) -> "Catalog":
@@ -317,6 +325,16 @@ class Catalog:
             return {"assets": connection.scalar(alive) or 0} | {
                 table.name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in tables
             }
+
+    def damages(self) -> list[str]:
+        """What SQLite finds wrong with the file and its references; nothing when it is sound."""
+        with self._engine.connect() as connection:
+            try:
+                found = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
+                loose = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+            except sa.exc.DatabaseError as error:
+                return [str(error.orig)]
+        return [*found, *(f"row {row[1]} of {row[0]} refers to what is not there" for row in loose)]
 
     # ---- writing
 

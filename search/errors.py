@@ -14,8 +14,10 @@ LoupeError
 ├── Unauthenticated       no valid token
 ├── LibraryBusy           another writer holds the data directory
 ├── ModelUnavailable      weights missing, or not those the manifest names
+├── CatalogDamaged        the catalog is not what SQLite wrote
 ├── GenerationDamaged     a derived file fails its checksum
-└── NotPublished          the index could not be written; what was taken in is safe
+├── NotPublished          the index could not be written; what was taken in is safe
+└── BackupDamaged         a backup that is cut short, or not as it was written
 """
 
 
@@ -91,9 +93,17 @@ class ModelUnavailable(LoupeError):
     code = "model-unavailable"
 
 
+class CatalogDamaged(LoupeError):
+    code = "catalog-damaged"
+
+
 class GenerationDamaged(LoupeError):
     code = "generation-damaged"
 
 
 class NotPublished(LoupeError):
     code = "not-published"
+
+
+class BackupDamaged(LoupeError):
+    code = "backup-damaged"

@@ -1,63 +1,20 @@
 """Nothing acknowledged is lost, wherever and whenever the process is killed."""
 
 import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import pytest
 
-from search import policy
-from search.columns import Columns
 from search.corpus import CatalogSource
-from search.engine import Space
 from search.engines.embedded import EmbeddedEngine, generation
 from search.library import Library
-from search.types import Principal
-from tests.conftest import NOW
-from tests.crash.workload import DIMENSION, MODELS, WORDS, Outcome, Task, expected, held
-
-Work = Callable[[Task], Outcome]
+from tests.crash.workload import MODELS, Task, Work, answers, expected, held
 
 pytestmark = pytest.mark.long
 
 #: Operations of a task whose every boundary is tried, and kills at random moments.
 OPERATIONS = 9
 KILLS = 200
-
-
-@pytest.fixture(scope="module")
-def work() -> Iterator[Work]:
-    """Works a task off in a process that may die of it."""
-    command = [sys.executable, "-m", "tests.crash.workload"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as forking:
-        assert forking.stdin and forking.stdout
-        asked, told = forking.stdin, forking.stdout
-
-        def worked(task: Task) -> Outcome:
-            asked.write(msgspec.json.encode(task) + b"\n")
-            asked.flush()
-            return msgspec.json.decode(told.readline(), type=Outcome)
-
-        yield worked
-        asked.close()
-
-
-def answers(engine: EmbeddedEngine, library: Library) -> list[object]:
-    """What a person who may find everything is told, asset by asset."""
-    facts, grants = library.catalog.facts(), library.catalog.collection_grants()
-    columns = Columns().updated(facts=facts, collection_grants=grants)
-    scope = policy.scope(Principal("ann"), None, NOW, columns)
-    words = [list(engine.keywords(scope, word, 99)) for word in WORDS]
-    near = []
-    for space in Space:
-        for query in np.eye(DIMENSION, dtype=np.float32)[:3]:
-            matches = engine.nearest(scope, space, query, 99).matches
-            near.append(sorted((match.asset, match.segment, round(match.score, 4)) for match in matches))
-    return [words, near]
 
 
 def survived(directory: Path, seed: int, acknowledged: int, scratch: Path) -> None:

@@ -22,8 +22,11 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
+from search import policy
 from search.catalog import Intake
+from search.columns import Columns
 from search.engine import Space
+from search.engines.embedded import EmbeddedEngine
 from search.library import Library
 from search.types import (
     Action,
@@ -31,6 +34,7 @@ from search.types import (
     Grant,
     Licence,
     MediaType,
+    Principal,
     ResourceKind,
     Rights,
     Segment,
@@ -69,6 +73,9 @@ class Outcome(msgspec.Struct, frozen=True):
     killed: bool
 
 
+Work = Callable[[Task], Outcome]
+
+
 class Held(msgspec.Struct, frozen=True):
     """What a library holds: title and passage of each file, and who may find the collection."""
 
@@ -97,6 +104,20 @@ def held(library: Library) -> Held:
     texts = {asset.path: (asset.title, passages.get(asset.ordinal, "")) for asset in library.catalog.every_asset()}
     grants = library.catalog.collection_grants().get("c", ())
     return Held(texts, frozenset(grant.subject for grant in grants))
+
+
+def answers(engine: EmbeddedEngine, library: Library) -> list[object]:
+    """What a person who may find everything is told, asset by asset."""
+    facts, grants = library.catalog.facts(), library.catalog.collection_grants()
+    columns = Columns().updated(facts=facts, collection_grants=grants)
+    scope = policy.scope(Principal("ann"), None, datetime.now(UTC), columns)
+    words = [list(engine.keywords(scope, word, 99)) for word in WORDS]
+    near = []
+    for space in Space:
+        for query in np.eye(DIMENSION, dtype=np.float32)[:3]:
+            matches = engine.nearest(scope, space, query, 99).matches
+            near.append(sorted((match.asset, match.segment, round(match.score, 4)) for match in matches))
+    return [words, near]
 
 
 def _drawn(seed: int, number: int) -> tuple[str, random.Random]:

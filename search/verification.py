@@ -1,0 +1,38 @@
+"""Whether a library is as it was written: its catalog, its audit log, what was published, and the previews."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from search.catalog import RESTORE
+from search.engines.embedded import generation
+from search.errors import GenerationDamaged
+from search.library import Library
+from search.renditions import PREVIEW_SIZES
+
+
+def wrong(library: Library) -> Iterator[str]:
+    """All that is wrong, each with its remedy; nothing when all is sound."""
+    for line in library.catalog.damages():
+        yield f"The catalog: {line}. {RESTORE}"
+    if (number := library.catalog.first_broken_audit_line()) is not None:
+        yield f"The audit log does not hold from line {number} on."
+    yield from _published(library.generations)
+    yield from _previews(library)
+
+
+def _published(parent: Path) -> Iterator[str]:
+    for number in generation.numbers(parent):
+        try:
+            generation.open_verified(parent, number)
+        except FileNotFoundError:
+            continue  # it was swept away meanwhile
+        except GenerationDamaged as error:
+            yield f"Generation {number}: {error} Run `loupe rebuild`."
+
+
+def _previews(library: Library) -> Iterator[str]:
+    for asset in library.catalog.every_asset():
+        if asset.has_preview:
+            for size in PREVIEW_SIZES:
+                if not library.renditions.preview(asset.content_hash, size).is_file():
+                    yield f"{asset.path}: its preview of {size} pixels is gone. {RESTORE}"
