@@ -575,6 +575,35 @@ def rebuild(context: click.Context) -> None:
 
 @cli.command()
 @data_dir
+@click.argument("ids", nargs=-1, metavar="ID...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def purge(context: click.Context, ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Remove assets for good: previews, vectors, texts and words, everywhere in the library; audit entries stay.
+
+    Their files must be gone, or they would be indexed again. Without an ID, finish a purge that was interrupted.
+
+    \b
+    Example:
+      rm photos/withdrawn.jpg && loupe purge 3f2a9c41d05b7e68
+    """
+    settings = _settings(context)
+    _must_exist(settings)
+    from api import compose
+
+    if ids and not yes:
+        click.confirm(f"Remove {len(ids):,} assets for good?", abort=True, err=True)
+    _let_others_go_first()
+    compose.purge(settings, ids)
+    if as_json:
+        _emit({"purged": ids})
+    else:
+        _console.print(f"{len(ids):,} purged.")
+
+
+@cli.command()
+@data_dir
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @json_option
 @click.pass_context

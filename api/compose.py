@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import getpass
 import logging
 import signal
 import socket
@@ -145,6 +146,21 @@ def index(
             models = models_of(settings, library)
             indexer = Indexer(library, models, defaults=defaults, limits=limits(settings), workers=settings.workers)
             return indexer.run(paths, manifest, progress, stop)
+    finally:
+        library.close()
+
+
+def purge(settings: Settings, ids: Sequence[str]) -> None:
+    """Remove assets for good, and finish what an interrupted purge left. Raises NotFound, BadSettings, LibraryBusy."""
+    library = Library(Path(settings.data_dir), languages=languages(settings))
+    try:
+        for name in ids:
+            asset = library.catalog.asset(name)
+            if asset and Path(asset.path).exists():
+                raise BadSettings(f"{asset.path} is still there and would be indexed again.", "Remove it first.")
+        models = model_ids(models_of(settings, library))
+        with library.writer():
+            library.purge(library.engine(models), models, ids, by=getpass.getuser())
     finally:
         library.close()
 

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from search import schema
 from search.columns import Facts
-from search.errors import BadSettings, CatalogDamaged
+from search.errors import BadSettings, CatalogDamaged, NotFound
 from search.ragged import CHUNK
 from search.types import (
     Action,
@@ -50,6 +50,10 @@ _PART: Final = 10_000
 #: Rows of facts that are held as rows at one time.
 _ROWS: Final = 500
 
+
+#: The action under which the audit log has a purge, and under what name the ordinal of what was purged.
+_PURGE: Final = "purge"
+_ORDINAL: Final = "ordinal"
 
 #: Asked before every request.
 _HEAD: Final = sa.select(sa.func.max(schema.journal.c.number))
@@ -387,20 +391,48 @@ class Catalog:
             _vanish(connection, gone)
             _clear_set_aside(connection, gone)
 
+    def purge(self, ids: Sequence[str], by: str) -> None:
+        """Remove assets and all that was said and made of them, but for their audit entries. Raises NotFound, and then
+        nothing is removed. What others hold in common with them stays."""
+        assets, segments, embeddings = schema.assets, schema.segments, schema.embeddings
+        with self._write() as connection:
+            for name in ids:
+                gone = connection.execute(sa.select(assets).where(assets.c.id == name)).one_or_none()
+                if gone is None:
+                    raise NotFound(f"There is no asset {name!r}.", "Nothing was removed.")
+                connection.execute(sa.delete(assets).where(assets.c.ordinal == gone.ordinal))
+                _put_grants(connection, ResourceKind.asset, {name: ()})
+                _clear_set_aside(connection, [gone.path])
+                _journal(connection, [gone.ordinal])
+                _audit(connection, by, _PURGE, name, {_ORDINAL: gone.ordinal})
+            if ids:  # also of what they showed or said once, and do no more
+                used = sa.exists().where(segments.c.embedding_key == embeddings.c.content_hash)
+                connection.execute(sa.delete(embeddings).where(~used))
+
+    def empty_log(self) -> None:
+        """Bring all that was written into the file itself: until then the write-ahead log has what was there before."""
+        with self._engine.connect() as connection:
+            connection.rollback()  # SQLAlchemy has begun a transaction, in which this cannot be
+            connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def purged(self) -> list[int]:
+        """The ordinals of all that ever was purged, which are never given again."""
+        audit = schema.audit
+        with self._engine.connect() as connection:
+            said = connection.scalars(sa.select(audit.c.detail).where(audit.c.action == _PURGE)).all()
+        return [msgspec.json.decode(detail, type=dict[str, int])[_ORDINAL] for detail in said]
+
+    def content_hashes(self) -> set[str]:
+        """Of all assets, also of those that have vanished."""
+        with self._engine.connect() as connection:
+            return set(connection.scalars(sa.select(schema.assets.c.content_hash)))
+
     # ---- audit
 
     def audit(self, user: str, action: str, asset: str = "", detail: Mapping[str, object] | None = None) -> None:
         """Append one line to the log. If this raises, the audited action must not happen."""
         with self._write() as connection:
-            last = connection.scalar(sa.select(schema.audit.c.hash).order_by(schema.audit.c.number.desc()).limit(1))
-            line = {
-                "at": _now().isoformat(),
-                "user": user,
-                "action": action,
-                "asset": asset,
-                "detail": json.dumps(detail or {}, sort_keys=True),
-            }
-            connection.execute(sa.insert(schema.audit).values(**line, hash=_chain(last or "", line)))
+            _audit(connection, user, action, asset, detail or {})
 
     def audit_entries(self) -> Iterator[AuditEntry]:
         """The whole log, oldest first."""
@@ -442,9 +474,10 @@ class Catalog:
 
 
 def _prepare(connection: Any, _: object) -> None:
-    """Settings of each new SQLite connection: durable, checked, patient; and leave BEGIN to `_begin`."""
+    """Settings of each new SQLite connection: durable, checked, patient, and what is deleted is overwritten; and leave
+    BEGIN to `_begin`."""
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -466,6 +499,18 @@ def _now() -> datetime:
 
 def _journal(connection: sa.Connection, assets: Iterable[int | None]) -> None:
     connection.execute(sa.insert(schema.journal), [{"asset": asset, "at": _now()} for asset in assets])
+
+
+def _audit(connection: sa.Connection, user: str, action: str, asset: str, detail: Mapping[str, object]) -> None:
+    last = connection.scalar(sa.select(schema.audit.c.hash).order_by(schema.audit.c.number.desc()).limit(1))
+    line = {
+        "at": _now().isoformat(),
+        "user": user,
+        "action": action,
+        "asset": asset,
+        "detail": json.dumps(detail, sort_keys=True),
+    }
+    connection.execute(sa.insert(schema.audit).values(**line, hash=_chain(last or "", line)))
 
 
 def _chain(previous: str, line: Mapping[str, str]) -> str:

@@ -133,10 +133,11 @@ class Engine(Protocol):
     def publish(self, corpus: Corpus) -> None:
         """Replace everything indexed; durable and atomic: a crash leaves the one before."""
 
-    def catch_up(self, source: Source, *, settle: bool = True) -> None:
+    def catch_up(self, source: Source, *, settle: bool = True, purged: Iterable[int] = ()) -> None:
         """Publish what changed since the newest published state, or everything where there is none that serves.
 
         Without `settle` as little as can be is written, at the cost of slower searches: for while more is to come.
+        Nothing that was indexed of `purged` assets remains, in older published states neither.
         """
 
     def refresh(self) -> None:

@@ -12,7 +12,7 @@ DATA_DIR/catalog.sqlite     the truth
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -73,6 +73,21 @@ class Library:
     def catch_up(self, engine: EmbeddedEngine, models: Mapping[Space, str], *, settle: bool = True) -> None:
         """Publish what changed (see `Engine.catch_up`). Call with the writer's lock held."""
         engine.catch_up(CatalogSource(self.catalog, models), settle=settle)
+
+    def purge(self, engine: EmbeddedEngine, models: Mapping[Space, str], ids: Sequence[str], by: str) -> None:
+        """Remove assets, and what was said, made and indexed of them, but for their audit entries.
+
+        Call with the writer's lock held. Raises NotFound, and then nothing is removed.
+        """
+        self.catalog.purge(ids, by)
+        self.finish_purges(engine, models)
+
+    def finish_purges(self, engine: EmbeddedEngine, models: Mapping[Space, str]) -> None:
+        """Remove what a purge that was interrupted has left."""
+        self.catalog.empty_log()
+        for content_hash in self.renditions.hashes() - self.catalog.content_hashes():
+            self.renditions.remove(content_hash)
+        engine.catch_up(CatalogSource(self.catalog, models), purged=self.catalog.purged())
 
     def stale(self, engine: EmbeddedEngine) -> bool:
         """Whether assets changed since the engine's generation was made, or it was made for other languages."""

@@ -1,5 +1,6 @@
 """Where the pictures and proxies made of an asset's content are kept: by content hash, so equal files share them."""
 
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,14 @@ class RenditionStore:
 
     def path(self, content_hash: str, name: str) -> Path:
         return self._directory / content_hash[:2] / content_hash / name
+
+    def hashes(self) -> set[str]:
+        """The content hashes that there is something of."""
+        return {path.name for path in self._directory.glob("*/*")}
+
+    def remove(self, content_hash: str) -> None:
+        """Remove whatever was made of a content."""
+        shutil.rmtree(self._directory / content_hash[:2] / content_hash, ignore_errors=True)
 
     def take(self, content_hash: str, name: str, file: Path) -> None:
         """Move a finished file in. It is durable once this returns."""

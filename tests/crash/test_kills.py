@@ -8,7 +8,7 @@ import pytest
 from search.corpus import CatalogSource
 from search.engines.embedded import EmbeddedEngine, generation
 from search.library import Library
-from tests.crash.workload import MODELS, Task, Work, answers, expected, held
+from tests.crash.workload import MODELS, Task, Work, answers, expected, held, purged
 
 pytestmark = pytest.mark.long
 
@@ -19,22 +19,26 @@ KILLS = 200
 
 def survived(directory: Path, seed: int, acknowledged: int, scratch: Path) -> None:
     """The library holds what was acknowledged, and at most the operation in hand beside it; what is published is sound;
-    and once caught up, it answers as if it had been made at one go."""
+    and once caught up, it answers as if it had been made at one go, and has no word of what was purged."""
     library = Library(directory, create=True)
     assert held(library) in (expected(seed, acknowledged), expected(seed, acknowledged + 1))
     for number in generation.numbers(directory / "generations"):
         generation.open_verified(directory / "generations", number)
     with library.writer():
         engine = library.engine(MODELS)
+        library.finish_purges(engine, MODELS)
         library.catch_up(engine, MODELS)
     whole = EmbeddedEngine(scratch, dict(MODELS))
     whole.publish(CatalogSource(library.catalog, MODELS).corpus())
     assert answers(engine, library) == answers(whole, library)
     library.close()
+    held_now = b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+    assert not [word for word in purged(seed, acknowledged) if word.encode() in held_now]
 
 
 def test_a_kill_at_any_boundary_loses_nothing(work: Work, tmp_path: Path) -> None:
-    seed = 7
+    seed = 51
+    assert purged(seed, OPERATIONS)
     alive = work(Task(str(tmp_path / "alive"), seed, 0, OPERATIONS))
     assert (alive.acknowledged, alive.killed) == (OPERATIONS, False)
     assert alive.boundaries > 50

@@ -90,12 +90,31 @@ def expected(seed: int, operations: int) -> Held:
     for number in range(operations):
         kind, dice = _drawn(seed, number)
         if kind == "take in":
-            texts |= _texts(dice)
-        elif kind == "vanish":
+            texts |= _texts(dice, number)
+        elif kind in {"vanish", "purge"}:
             texts.pop(_path(dice), None)
         elif kind == "grant":
             finders = _finders(dice)
     return Held(texts, finders)
+
+
+def purged(seed: int, operations: int) -> set[str]:
+    """The words that so many operations have purged."""
+    words: dict[str, set[str]] = {}
+    gone: set[str] = set()
+    shown: set[str] = set()
+    for number in range(operations):
+        kind, dice = _drawn(seed, number)
+        if kind == "take in":
+            for path, (title, _) in _texts(dice, number).items():
+                words.setdefault(path, set()).add(title.split()[-1])
+                shown.add(path)
+        elif kind == "vanish":
+            shown.discard(_path(dice))
+        elif kind == "purge" and (path := _path(dice)) in shown:
+            gone |= words.pop(path)
+            shown.discard(path)
+    return gone
 
 
 def held(library: Library) -> Held:
@@ -122,17 +141,21 @@ def answers(engine: EmbeddedEngine, library: Library) -> list[object]:
 
 def _drawn(seed: int, number: int) -> tuple[str, random.Random]:
     dice = random.Random(f"{seed} {number}")
-    return dice.choices(("take in", "vanish", "grant", "publish"), (5, 2, 1, 4))[0], dice
+    return dice.choices(("take in", "vanish", "purge", "grant", "publish"), (5, 1, 1, 1, 4))[0], dice
 
 
 def _path(dice: random.Random) -> str:
     return f"/library/{dice.randrange(PATHS)}.jpg"
 
 
-def _texts(dice: random.Random) -> dict[str, tuple[str, str]]:
+def _texts(dice: random.Random, number: int) -> dict[str, tuple[str, str]]:
+    """Titles, each with a word that occurs nowhere else, and passages, by path."""
     return {
-        _path(dice): (" ".join(dice.choices(WORDS, k=2)), dice.choice(("", " ".join(dice.choices(WORDS, k=3)))))
-        for _ in range(dice.randrange(1, 5))
+        _path(dice): (
+            " ".join([*dice.choices(WORDS, k=2), f"u{number:05}n{place}"]),
+            dice.choice(("", " ".join(dice.choices(WORDS, k=3)))),
+        )
+        for place in range(dice.randrange(1, 5))
     }
 
 
@@ -145,9 +168,9 @@ def _vector(key: str) -> np.ndarray:
     return (row / np.linalg.norm(row)).astype(np.float32)
 
 
-def _take_in(library: Library, dice: random.Random) -> None:
+def _take_in(library: Library, dice: random.Random, number: int) -> None:
     intakes = []
-    for path, (title, passage) in _texts(dice).items():
+    for path, (title, passage) in _texts(dice, number).items():
         picture = Segment(0, 0, SegmentKind.image, f"picture of {path}, {title}")
         words = [Segment(0, 0, SegmentKind.passage, passage, passage)] if passage else []
         about = Asset(0, path, path, "", MediaType.image, "", "c", Status.approved, datetime.now(UTC))
@@ -159,18 +182,21 @@ def _take_in(library: Library, dice: random.Random) -> None:
     library.catalog.take_in(intakes, by="test")
 
 
-def _done(library: Library, publish: Callable[[bool], None], seed: int, number: int) -> None:
+def _done(library: Library, engine: EmbeddedEngine, seed: int, number: int) -> None:
     kind, dice = _drawn(seed, number)
     if kind == "take in":
-        _take_in(library, dice)
+        _take_in(library, dice, number)
     elif kind == "vanish":
         library.catalog.mark_vanished([_path(dice)])
+    elif kind == "purge":
+        if asset := library.catalog.asset_at(_path(dice)):
+            library.purge(engine, MODELS, [asset.id], by="test")
     elif kind == "grant":
         subjects = sorted(_finders(dice))
         grants = [Grant(ResourceKind.collection, "c", SubjectKind.user, who, Action.find) for who in subjects]
         library.catalog.grant_collection("c", grants)
     else:
-        publish(dice.random() < 0.3)
+        library.catch_up(engine, MODELS, settle=dice.random() < 0.3)
 
 
 class _Boundaries:
@@ -210,7 +236,7 @@ def _work(task: Task, told: int) -> None:
         with library.writer():
             engine = library.engine(MODELS)
             for number in range(task.first, task.last):
-                _done(library, lambda settle: library.catch_up(engine, MODELS, settle=settle), task.seed, number)
+                _done(library, engine, task.seed, number)
                 os.write(told, b".")
         library.close()
     os.write(told, str(boundaries.passed).encode())

@@ -4,7 +4,7 @@ Useful for: one machine, up to a few million segments. Not useful for: several m
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -92,20 +92,26 @@ class EmbeddedEngine:
     def publish(self, corpus: Corpus) -> None:
         self._publish(corpus, BitMap(), None, [])
 
-    def catch_up(self, source: Source, *, settle: bool = True) -> None:
+    def catch_up(self, source: Source, *, settle: bool = True, purged: Iterable[int] = ()) -> None:
+        gone = BitMap(purged)
+        self._catch_up(source, gone, _SMALL if settle else 0)
+        if gone:
+            generation.keep_only(self._directory, self.generation)
+
+    def _catch_up(self, source: Source, purged: BitMap, small: int) -> None:
         self.refresh()  # what is taken over must not be of a generation that is swept away by now
         reader = self._reader
         if reader is None or self.outdated:
             self.publish(source.corpus())
             return
         head, changed = source.changed_since(reader.opened.head)
-        kept, fresh = reader.folded(changed, _SMALL if settle else 0)
+        kept, fresh = reader.folded(changed, small, purged)
         try:
             if not kept:
                 self.publish(source.corpus())
             elif fresh:
                 self._publish(msgspec.structs.replace(source.corpus(fresh), head=head), fresh, reader, kept)
-            elif head > reader.opened.head:
+            elif head > reader.opened.head or len(kept) < len(list(reader)):
                 self._publish(Corpus(head, {}, ()), fresh, reader, kept)
         except GenerationDamaged as error:
             _log.error("Generation %d is made anew: %s", reader.opened.number, error)

@@ -89,8 +89,7 @@ def publish(
     Files that were taken over from `before` are not read again.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    for leftover in parent.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(leftover)
+    _clear(parent)
     number = max(numbers(parent), default=0) + 1
     aside = parent / f"{_UNFINISHED}{number}"
     aside.mkdir()
@@ -107,6 +106,21 @@ def publish(
     return number
 
 
+def keep_only(parent: Path, number: int) -> None:
+    """Remove all other generations, also those that are held, for who reads one has what it needs open; and what a
+    process left that was killed while it wrote one or removed one."""
+    _clear(parent)
+    for other in numbers(parent):
+        if other != number:
+            _remove(parent / f"{other:08d}")
+
+
+def _clear(parent: Path) -> None:
+    """Remove what is not published, or no more."""
+    for leftover in parent.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(leftover)
+
+
 def _sweep(directory: Path) -> None:
     """Remove a generation, unless somebody holds it: then it is for a later publishing to do."""
     with ExitStack() as stack:
@@ -117,9 +131,13 @@ def _sweep(directory: Path) -> None:
             return
         except FileNotFoundError:
             _log.warning("%s has no manifest, so that nobody reads it.", directory)
-        aside = directory.with_name(f"{_UNFINISHED}{directory.name}")
-        directory.rename(aside)  # at once, so that nobody meets half of it
-        shutil.rmtree(aside)
+        _remove(directory)
+
+
+def _remove(directory: Path) -> None:
+    aside = directory.with_name(f"{_UNFINISHED}{directory.name}")
+    directory.rename(aside)  # at once, so that nobody meets half of it
+    shutil.rmtree(aside)
 
 
 def open_verified(parent: Path, number: int, before: Generation | None = None) -> Generation:

@@ -88,18 +88,20 @@ class Parts:
         """The languages that all were made for."""
         return self._parts[-1].keywords.languages
 
-    def folded(self, changed: BitMap, small: int = 0) -> tuple[list[Part], BitMap]:
+    def folded(self, changed: BitMap, small: int, purged: BitMap) -> tuple[list[Part], BitMap]:
         """The parts that stay when some assets have changed, and the assets of the new part that they call for.
 
-        Of parts of up to `small` assets one stays at most, and none beside a new part.
+        Of parts of up to `small` assets one stays at most, and none beside a new part; none that covers `purged` ones.
         """
         few = [part for part in self._parts if len(part.covers) <= small]
-        fresh = BitMap.union(changed, *(part.covers for part in few if changed or len(few) > 1))
-        kept = [part for part in self._parts if not (part in few and fresh)]
+        wanting = [part for part in few if changed or len(few) > 1]
+        wanting += [part for part in self._parts if part.covers.intersect(purged)]
+        fresh = BitMap.union(changed, *(part.covers for part in wanting))
+        kept = [part for part in self._parts if part not in wanting]
         while unfit := next(_unfit(kept, fresh), None):
             kept.remove(unfit)
             fresh |= unfit.covers
-        return kept, fresh
+        return kept, fresh - purged
 
     def nearest(self, scope: Scope, space: Space, query: Vector, limit: int) -> Nearest:
         """See `Engine.nearest`."""
