@@ -6,6 +6,8 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Final, Self
 
+from search.errors import LoupeError
+
 _log = logging.getLogger(__name__)
 
 #: Seconds from one publishing to the next, at least: each costs the readers a moment, and the indexer some work.
@@ -42,6 +44,6 @@ class Publisher:
             self._new.clear()
             try:
                 self._publish()
-            except Exception:  # the run goes on, and says what is wrong when it publishes at its end
-                _log.exception("What is new could not be published yet")
+            except LoupeError as error:  # the run goes on, and what stands at its end is said then
+                _log.warning("What is new is not found yet: %s", error)
             self._ended.wait(self._every)

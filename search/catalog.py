@@ -25,7 +25,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from search import schema
 from search.columns import Facts
-from search.errors import BadSettings, CatalogDamaged, NotFound
+from search.errors import BadSettings, CatalogDamaged, NotFound, NotWritten
 from search.ragged import CHUNK
 from search.types import (
     Action,
@@ -452,8 +452,14 @@ class Catalog:
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
-            yield connection
+        try:
+            with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise NotWritten(
+                f"The catalog could not be written: {error.orig}.",
+                "What it took in before is safe. See that the disk has room and is sound, and that nobody else writes.",
+            ) from error
 
     def _migrate(self) -> None:
         with self._engine.connect() as connection:

@@ -16,6 +16,7 @@ LoupeError
 ├── ModelUnavailable      weights missing, or not those the manifest names
 ├── CatalogDamaged        the catalog is not what SQLite wrote
 ├── GenerationDamaged     a derived file fails its checksum
+├── NotWritten            the catalog could not take something in; what it took in before is safe
 ├── NotPublished          the index could not be written; what was taken in is safe
 └── BackupDamaged         a backup that is cut short, or not as it was written
 """
@@ -99,6 +100,10 @@ class CatalogDamaged(LoupeError):
 
 class GenerationDamaged(LoupeError):
     code = "generation-damaged"
+
+
+class NotWritten(LoupeError):
+    code = "not-written"
 
 
 class NotPublished(LoupeError):

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
+from search.catalog import Catalog
 from search.engine import Corpus, Document, Vectors
 from search.engines.embedded import EmbeddedEngine, generation
-from search.errors import GenerationDamaged, NotPublished
+from search.errors import GenerationDamaged, NotPublished, NotWritten
+from tests.conftest import MakeIntake
 from tests.crash.workload import DIMENSION, MODELS
 from tests.unit.search.engines.test_embedded import scope_of
 
@@ -141,6 +143,28 @@ def test_a_disk_that_is_full_costs_nothing(tmp_path: Path) -> None:
         assert (reader.generation, found(reader, "boat")) == (1, len(ASSETS))
     engine.publish(corpus(2, "ship"))
     assert found(opened(tmp_path), "ship") == len(ASSETS)
+
+
+def test_a_catalog_that_finds_no_room_keeps_what_it_has(tmp_path: Path, make_intake: MakeIntake) -> None:
+    catalog = Catalog.at(tmp_path / "catalog.sqlite")
+    catalog.take_in([make_intake("first")], by="test")
+    size = max(path.stat().st_size for path in tmp_path.iterdir())
+    failed = 0
+    for room in range(size, size + 600_000, 3_000):
+        intakes = [make_intake(f"{room}-{number}", title="x" * 2_000) for number in range(20)]
+        try:
+            with files_up_to(room):
+                catalog.take_in(intakes, by="test")
+        except NotWritten:
+            failed += 1
+            assert [asset.id for asset in catalog.every_asset()] == ["first"], "all or nothing"
+        else:
+            break
+    assert failed > 3
+    assert catalog.damages() == []
+    catalog.take_in([make_intake("second")], by="test")
+    assert {asset.id for asset in catalog.every_asset()} == {"first", "second", *(one.asset.id for one in intakes)}
+    catalog.close()
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename", "mkdir"])

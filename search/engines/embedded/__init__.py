@@ -29,7 +29,6 @@ _log = logging.getLogger(__name__)
 #: Parts of up to so many assets are folded into one when no more is to come.
 _SMALL: Final = 20_000
 
-
 _REMEDY: Final = "What was taken in is safe. See that the disk has room and is sound, then index again."
 
 
@@ -99,7 +98,7 @@ class EmbeddedEngine:
             generation.keep_only(self._directory, self.generation)
 
     def _catch_up(self, source: Source, purged: BitMap, small: int) -> None:
-        self.refresh()  # what is taken over must not be of a generation that is swept away by now
+        self._refresh(wait=True)  # what is taken over must not be of a generation that is swept away by now
         reader = self._reader
         if reader is None or self.outdated:
             self.publish(source.corpus())
@@ -138,16 +137,19 @@ class EmbeddedEngine:
             number = generation.publish(self._directory, fill, head=corpus.head, models=models, before=before)
         except (OSError, RuntimeError, ValueError) as error:  # as Python, FAISS and Tantivy tell that a write failed
             raise NotPublished(f"The search index could not be written: {error}.", _REMEDY) from error
-        self.refresh()
+        self._refresh(wait=True)
         if self.generation != number:
             raise NotPublished("The search index was not written whole.", _REMEDY)
 
     def refresh(self) -> None:
+        # Whoever has something to read does not wait for another who is opening what is new.
+        self._refresh(wait=self._reader is None)
+
+    def _refresh(self, *, wait: bool) -> None:
         numbers = generation.numbers(self._directory)
         if not numbers or numbers[-1] == self.generation:
             return
-        # Whoever has something to read does not wait for another who is opening what is new.
-        if self._lock.acquire(blocking=self._reader is None):
+        if self._lock.acquire(blocking=wait):
             try:
                 self._move_on()
             finally:
