@@ -182,7 +182,8 @@ def _take_in(library: Library, dice: random.Random, number: int) -> None:
     library.catalog.take_in(intakes, by="test")
 
 
-def _done(library: Library, engine: EmbeddedEngine, seed: int, number: int) -> None:
+def done(library: Library, engine: EmbeddedEngine, seed: int, number: int) -> None:
+    """One operation."""
     kind, dice = _drawn(seed, number)
     if kind == "take in":
         _take_in(library, dice, number)
@@ -236,7 +237,7 @@ def _work(task: Task, told: int) -> None:
         with library.writer():
             engine = library.engine(MODELS)
             for number in range(task.first, task.last):
-                _done(library, engine, task.seed, number)
+                done(library, engine, task.seed, number)
                 os.write(told, b".")
         library.close()
     os.write(told, str(boundaries.passed).encode())
