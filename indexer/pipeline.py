@@ -1,8 +1,9 @@
 """From files to a searchable library: plan, decode, embed, take in, publish.
 
-A file whose size and time are as remembered costs a stat; a changed one is redone; one that is gone is marked. Work
-goes in small batches, each durable before the next begins, so that stopping at any moment loses at most the batch
-in hand. A file that cannot be taken is set aside by name with the reason, and the run goes on.
+A file whose size and time are as remembered costs a stat; a changed one is redone; one that went elsewhere is known by
+its content and stays the asset that it is; one that is gone is marked. Work goes in small batches, each durable before
+the next begins, so that stopping at any moment loses at most the batch in hand. A file that cannot be taken is set
+aside by name with the reason, and the run goes on.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ from indexer.metadata import embedded_metadata
 from indexer.publishing import Publisher
 from indexer.sources import TRANSCRIPTS, Source, find
 from indexer.transcripts import Passage, page_passages, passages, read_transcript
-from search.catalog import Catalog, Intake, SetAside
+from search.catalog import Catalog, Intake, Known, SetAside
 from search.corpus import KINDS, description_text, embed_segments
 from search.embedding import Models
 from search.engine import Space
@@ -169,10 +170,22 @@ class Indexer:
         owners = self._catalog.ids()
         ids = {path: name for name, path in owners.items()}
         plan = _Plan([], 0, [], [], problems)
-        seen: set[str] = set()
-        for source in find(paths):
+        sources = list(find(paths))
+        seen = {str(source.path) for source in sources}
+        roots = [root.resolve() for root in paths]
+        gone = [
+            path
+            for path in (*known, *remembered)
+            if path not in seen and any(_below(Path(path), root) for root in roots)
+        ]
+        moved = self._moved([source for source in sources if str(source.path) not in ids], known, gone)
+        for path, before in moved.items():
+            self._catalog.move(before, path)
+            known[path], ids[path] = known.pop(before), ids.pop(before)
+            owners[ids[path]] = path
+        plan.vanished = [path for path in gone if path not in moved.values()]
+        for source in sources:
             path = str(source.path)
-            seen.add(path)
             if trouble := _trouble(source, remembered.get(path)):
                 plan.aside.append(trouble)
                 self._catalog.put_aside(trouble)
@@ -180,9 +193,10 @@ class Indexer:
             row = rows.pop(path, None)
             listed = row is not None or manifest is None
             digest = facts.digest(source, row, listed, self._defaults)
-            before = known.get(path)
-            same = before is not None and (before.byte_size, before.mtime_ns) == (source.byte_size, source.mtime_ns)
-            if same and before is not None and before.facts_digest == digest and path not in lacking:
+            remembered_as = known.get(path)
+            same = remembered_as is not None and _like(remembered_as, source)
+            told = remembered_as is not None and remembered_as.facts_digest == digest and path not in moved
+            if same and told and path not in lacking:
                 plan.unchanged += 1
                 continue
             name = (row and row.id) or ids.get(path) or secrets.token_hex(8)
@@ -194,13 +208,29 @@ class Indexer:
             status = self._defaults.status if listed else Status.draft
             plan.jobs.append(_Job(source, row, digest, name, status, same and path not in lacking))
         problems += [f"{manifest}: row {row.line} names {row.path}, which is not there." for row in rows.values()]
-        roots = [root.resolve() for root in paths]
-        plan.vanished = [
-            path
-            for path in (*known, *remembered)
-            if path not in seen and any(_below(Path(path), root) for root in roots)
-        ]
         return plan
+
+    def _moved(self, new: Sequence[Source], known: Mapping[str, Known], gone: Sequence[str]) -> dict[str, str]:
+        """Of the new files those that are files which are gone, by their content: the new path to the old."""
+        moved: dict[str, str] = {}
+        by_size: dict[int, list[str]] = {}
+        for path in gone:
+            if path in known:
+                by_size.setdefault(known[path].byte_size, []).append(path)
+        for source in new:
+            if source.trouble or not (alike := by_size.get(source.byte_size)):
+                continue
+            try:
+                content_hash = _content_hash(source.path)
+            except OSError:
+                continue  # it is said when the file is prepared
+            for path in alike:
+                asset = self._catalog.asset_at(path)
+                if asset and asset.content_hash == content_hash:
+                    moved[str(source.path)] = path
+                    alike.remove(path)
+                    break
+        return moved
 
     # ---- decoding, by worker threads that own a child process each
 
@@ -246,8 +276,7 @@ class Indexer:
         try:
             if job.described_only:
                 return self._described_anew(job)
-            with source.path.open("rb") as file:
-                content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+            content_hash = _content_hash(source.path)
             decoded = decoder.decode(source.path)
             for name, made in decoded.renditions.items():
                 self._library.renditions.take(content_hash, name, Path(made))
@@ -386,6 +415,16 @@ def _trouble(source: Source, remembered: SetAside | None) -> SetAside | None:
     if remembered and (remembered.byte_size, remembered.mtime_ns) == (source.byte_size, source.mtime_ns):
         return remembered
     return None
+
+
+def _like(known: Known, source: Source) -> bool:
+    """Whether a file is as it was, by its size and time."""
+    return (known.byte_size, known.mtime_ns) == (source.byte_size, source.mtime_ns)
+
+
+def _content_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _below(path: Path, root: Path) -> bool:

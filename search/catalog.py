@@ -380,9 +380,14 @@ class Catalog:
             _vanish(connection, [file.path])
 
     def move(self, path: str, to: str) -> None:
-        """The file went elsewhere: its asset keeps its ordinal, id and history. `to` must not be in the catalog."""
+        """The file went elsewhere: its asset keeps its ordinal, id and history, and what is said of it is to be
+        gathered again. `to` must not be in the catalog."""
+        table = schema.assets
         with self._write() as connection:
-            connection.execute(sa.update(schema.assets).where(schema.assets.c.path == path).values(path=to))
+            ordinals = connection.scalars(sa.select(table.c.ordinal).where(table.c.path == path)).all()
+            connection.execute(sa.update(table).where(table.c.path == path).values(path=to, facts_digest=""))
+            if ordinals:
+                _journal(connection, ordinals)
 
     def mark_vanished(self, paths: Iterable[str]) -> None:
         """The files are gone: their assets are found no more, their history stays."""

@@ -125,6 +125,28 @@ def test_a_file_that_is_gone_is_no_longer_found(folder: Path, settings: Settings
     assert names(found(settings)).count("scarlet-macaw.jpg") == 1
 
 
+def test_a_file_that_went_elsewhere_stays_the_asset_that_it_is(folder: Path, settings: Settings, index: Index) -> None:
+    shutil.copy(folder / "eiffel-tower.jpg", folder / "twin.jpg")
+    index(folder)
+    before = {hit.asset.content_hash: hit.asset for hit in found(settings) if "twin" not in hit.asset.path}
+    ids = {hit.asset.id for hit in found(settings)}
+    (folder / "Trips").mkdir()
+    (folder / "eiffel-tower.jpg").rename(folder / "Trips" / "paris.jpg")
+    (folder / "twin.jpg").rename(folder / "Trips" / "paris-too.jpg")
+    (folder / "espresso-cup.jpg").rename(folder / "morning.jpg")
+    shutil.copy(folder / "scarlet-macaw.jpg", folder / "copy.jpg")
+    run = index(folder)
+    assert (run.indexed, run.unchanged, run.vanished) == (4, 1, 0)
+    hits = {Path(hit.asset.path).name: hit.asset for hit in found(settings)}
+    assert hits.keys() == {"paris.jpg", "paris-too.jpg", "morning.jpg", "scarlet-macaw.jpg", "copy.jpg"}
+    assert hits["morning.jpg"].id == before[hits["morning.jpg"].content_hash].id
+    assert {asset.id for name, asset in hits.items() if name != "copy.jpg"} == ids
+    assert hits["copy.jpg"].id not in ids, "a copy is another asset"
+    assert names(found(settings, "morning"))[0] == "morning.jpg", "it is found by its new name"
+    assert "espresso-cup.jpg" not in names(found(settings, "espresso-cup"))[:1]
+    assert index(folder).indexed == 0
+
+
 def test_a_folder_beside_is_not_gone(folder: Path, tmp_path: Path, settings: Settings, index: Index) -> None:
     other = tmp_path / "pictures-2"
     other.mkdir()

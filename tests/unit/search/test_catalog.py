@@ -216,3 +216,14 @@ def test_a_whole_archive_may_vanish_at_once(catalog: Catalog, make_intake: MakeI
     catalog.take_in([make_intake("a")], by="test")
     catalog.mark_vanished(["/library/a.jpg", *(f"/library/{n}.jpg" for n in range(300_000))])
     assert list(catalog.every_asset()) == []
+
+
+def test_a_file_that_moved_is_the_same_asset_and_is_looked_at_again(catalog: Catalog, make_intake: MakeIntake) -> None:
+    catalog.take_in([make_intake("one")], by="test")
+    head, before = catalog.head(), catalog.asset("one")
+    assert before
+    catalog.move("/library/one.jpg", "/library/trips/one.jpg")
+    after = catalog.asset("one")
+    assert after and after.ordinal == before.ordinal and after.path == "/library/trips/one.jpg"
+    assert catalog.changes_since(head).assets == {before.ordinal}
+    assert catalog.known_files()["/library/trips/one.jpg"].facts_digest == ""
