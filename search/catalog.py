@@ -546,12 +546,16 @@ def _clear_set_aside(connection: sa.Connection, paths: Sequence[str]) -> None:
 def _listed(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
     """That the column's value is in the list bound by this name, made by `_list`: so a statement is the same for lists
     of any length."""
-    return column.in_(sa.select(sa.func.json_each(sa.bindparam(name)).table_valued("value").c.value))
+    return _in(column, sa.bindparam(name))
 
 
 def _among(column: sa.ColumnElement[Any], values: Iterable[int] | None) -> sa.ColumnElement[bool]:
     """That the column's value is one of these; always so where there are none to keep to (None)."""
-    return sa.true() if values is None else _listed(column, "among").params(among=_list(values))
+    return sa.true() if values is None else _in(column, sa.literal(_list(values)))
+
+
+def _in(column: sa.ColumnElement[Any], listed: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return column.in_(sa.select(sa.func.json_each(listed).table_valued("value").c.value))
 
 
 def _list(values: Iterable[int | str]) -> str:

@@ -167,7 +167,7 @@ def test_a_catalog_that_finds_no_room_keeps_what_it_has(tmp_path: Path, make_int
     catalog.close()
 
 
-@pytest.mark.parametrize("call", ["fsync", "rename", "mkdir"])
+@pytest.mark.parametrize("call", ["fsync", "replace", "mkdir"])
 def test_a_disk_that_fails_costs_nothing(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first call fails, then the second, and so on until none is left to fail."""
     engine = opened(tmp_path)

@@ -1,10 +1,14 @@
 """What is embedded of an asset's metadata: a sentence and its keywords, seen as the sentence."""
 
 import numpy as np
+from pyroaring import BitMap
 
-from search.corpus import description_text, embed_segments, shown_text
+from search.catalog import Catalog
+from search.corpus import CatalogSource, description_text, embed_segments, shown_text
 from search.embedding import Models
+from search.engine import Space
 from search.types import Segment, SegmentKind
+from tests.conftest import MakeIntake
 
 
 def description(text: str) -> Segment:
@@ -60,3 +64,23 @@ def test_what_says_the_like_is_asked_for_as_a_query_is(models: Models) -> None:
 
 def test_none_gives_none(models: Models) -> None:
     assert embed_segments(models.text, []).shape == (0, models.text.model_id.dimension)
+
+
+def test_what_is_read_of_some_assets_is_what_is_read_of_them_with_all(
+    catalog: Catalog, make_intake: MakeIntake
+) -> None:
+    passage = Segment(0, 0, SegmentKind.passage, "said", "a storm at sea")
+    for name in ("one", "two", "three"):
+        picture = Segment(0, 0, SegmentKind.image, f"hash-{name}")
+        catalog.take_in([make_intake(name, segments=(picture, passage))], by="test")
+        catalog.put_embeddings("seen", {f"hash-{name}": np.full(3, len(name), np.float32)})
+    catalog.mark_vanished(["/library/three.jpg"])
+    ordinals = {name: asset.ordinal for name in ("one", "two") if (asset := catalog.asset(name))}
+    source = CatalogSource(catalog, {Space.visual: "seen"})
+    head, changed = source.changed_since(0)
+    assert (head, len(changed)) == (catalog.head(), 3)
+    whole, part = source.corpus(), source.corpus(BitMap([ordinals["two"], ordinals["two"] + 1, 999]))
+    assert [document for document in whole.documents if document.asset == ordinals["two"]] == list(part.documents)
+    assert part.spaces[Space.visual].assets.tolist() == [ordinals["two"]]
+    assert part.spaces[Space.visual].rows[np.array([0])].tolist() == [[3, 3, 3]]
+    assert source.corpus(BitMap()).spaces == {}
