@@ -12,14 +12,14 @@ import shutil
 import sqlite3
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Final
 
 import msgspec
 
 from search import durable
-from search.errors import BackupDamaged, BadSettings
+from search.errors import BackupDamaged, BadSettings, NotWritten
 from search.library import CATALOG, Library
 
 FORMAT: Final = 1
@@ -31,6 +31,8 @@ _LEFT_OUT: Final = frozenset({"generations", "staging", "staging-model", "writer
 
 #: Pages of the catalog, 4 KB each, that are copied at a time.
 _PAGES: Final = 4096
+
+_REMEDY: Final = "See that the folder is there, may be written to, and has room."
 
 #: What is told of the work: how many bytes are done, and of how many.
 Progress = Callable[[int, int], None]
@@ -44,9 +46,14 @@ class Contents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write(library: Library, file: Path, progress: Progress = lambda *_: None) -> Contents:
-    """Write a backup, which is there in full or not at all. Raises BadSettings where there is a file already."""
+    """Write a backup, which is there in full or not at all.
+
+    Raises BadSettings where there is a file already or that is in the library itself, and NotWritten.
+    """
     if file.exists():
         raise BadSettings(f"{file} is there already.", "Name another file, or remove it.")
+    if file.resolve().is_relative_to(library.directory):
+        raise BadSettings(f"{file} would be a part of what it is a backup of.", "Name a file outside the library.")
     aside = file.with_name(f"{file.name}{_UNFINISHED}")
     snapshot = file.with_name(f"{file.name}.catalog{_UNFINISHED}")
     sums: dict[str, str] = {}
@@ -66,29 +73,34 @@ def write(library: Library, file: Path, progress: Progress = lambda *_: None) ->
             last.size = len(encoded)
             tar.addfile(last, io.BytesIO(encoded))
         durable.move(aside, file)
+    except (OSError, sqlite3.Error) as error:
+        raise NotWritten(f"{file} could not be written: {error}.", _REMEDY) from error
     finally:
-        aside.unlink(missing_ok=True)
-        snapshot.unlink(missing_ok=True)
+        for unfinished in (aside, snapshot):
+            with suppress(OSError):  # there is no such folder
+                unfinished.unlink(missing_ok=True)
     return contents
 
 
 def restore(file: Path, directory: Path, progress: Progress = lambda *_: None) -> Contents:
     """Make a library of a backup where there is none; it is there in full or not at all.
 
-    Raises BackupDamaged, naming the file, and BadSettings where there is a library already.
+    Raises BackupDamaged, naming the file, BadSettings where there is a library already, and NotWritten.
     """
     directory = directory.resolve()
-    if directory.exists() and any(directory.iterdir()):
-        raise BadSettings(f"{directory} is not empty.", "Name another --data-dir.")
-    durable.folder(directory.parent)
     aside = directory.with_name(f"{directory.name}{_UNFINISHED}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(mode=0o700)
     try:
+        if directory.exists() and any(directory.iterdir()):
+            raise BadSettings(f"{directory} is not empty.", "Name another --data-dir.")
+        durable.folder(directory.parent)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700)
         contents = _unpacked(file, aside, progress)
         if directory.exists():
             directory.rmdir()
         durable.move(aside, directory)
+    except OSError as error:
+        raise NotWritten(f"{file} could not be restored to {directory}: {error}.", _REMEDY) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return contents
@@ -141,7 +153,7 @@ def _unpacked(file: Path, directory: Path, progress: Progress) -> Contents:
                 else:
                     sums[member.name] = _written(data, _inside(directory, member.name))
                     progress(opened.tell(), total)
-    except (tarfile.TarError, msgspec.DecodeError, OSError) as error:
+    except (tarfile.TarError, msgspec.DecodeError) as error:
         raise BackupDamaged(f"{file} cannot be read: {error}.") from error
     if contents is None:
         raise BackupDamaged(f"{file} has no end.", "It was cut short: copy it again from where it was made.")

@@ -16,7 +16,7 @@ LoupeError
 ├── ModelUnavailable      weights missing, or not those the manifest names
 ├── CatalogDamaged        the catalog is not what SQLite wrote
 ├── GenerationDamaged     a derived file fails its checksum
-├── NotWritten            the catalog could not take something in; what it took in before is safe
+├── NotWritten            a catalog or a backup could not be written; what was there before is safe
 ├── NotPublished          the index could not be written; what was taken in is safe
 └── BackupDamaged         a backup that is cut short, or not as it was written
 """

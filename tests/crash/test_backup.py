@@ -13,11 +13,11 @@ from api import compose
 from api.auth import read_people
 from api.settings import Settings
 from search import backup
-from search.errors import BackupDamaged, BadSettings
+from search.errors import BackupDamaged, BadSettings, NotWritten
 from search.library import Library
 from search.query import SearchRequest
 from tests.conftest import Server
-from tests.crash.workload import MODELS, answers, expected, held
+from tests.crash.workload import MODELS, answers, expected, files_up_to, held
 
 GOLDEN = ("coffee", "a lighthouse at night", "bird", "harvest -people", '"espresso cup"', "")
 
@@ -118,3 +118,20 @@ def test_a_link_in_a_backup_is_refused(tmp_path: Path) -> None:
         tar.addfile(link)
     with pytest.raises(BackupDamaged, match="does not belong"):
         backup.restore(file, tmp_path / "again")
+
+
+def test_a_place_where_nothing_can_be_written_is_named(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="outside the library"):
+        backup.write(library, library.directory / "file.tar")
+    with pytest.raises(NotWritten, match=r"none/file\.tar could not"):
+        backup.write(library, tmp_path / "none" / "file.tar")
+    file = tmp_path / "file.tar"
+    with pytest.raises(NotWritten, match="has room"), files_up_to(10_000):
+        backup.write(library, file)
+    assert list(tmp_path.glob("file.tar*")) == []
+    backup.write(library, file)
+    with pytest.raises(NotWritten, match="could not be restored to"):
+        backup.restore(file, file / "again")
+    with pytest.raises(NotWritten, match="has room"), files_up_to(10_000):
+        backup.restore(file, tmp_path / "again")
+    assert list(tmp_path.glob("again*")) == []

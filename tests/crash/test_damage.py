@@ -2,10 +2,8 @@
 
 import errno
 import os
-import resource
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from search.engine import Corpus, Document, Vectors
 from search.engines.embedded import EmbeddedEngine, generation
 from search.errors import GenerationDamaged, NotPublished, NotWritten
 from tests.conftest import MakeIntake
-from tests.crash.workload import DIMENSION, MODELS
+from tests.crash.workload import DIMENSION, MODELS, files_up_to
 from tests.unit.search.engines.test_embedded import scope_of
 
 ASSETS = range(1, 40)
@@ -116,17 +114,6 @@ def test_what_was_changed_under_a_reader_is_not_taken_over(tmp_path: Path, caplo
     engine.catch_up(More(), settle=False)
     assert "high.faiss was changed" in caplog.text
     assert found(opened(tmp_path), "x2") == len(ASSETS), "everything was made anew"
-
-
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """Have every write beyond so many bytes of a file fail, whoever writes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_is_full_costs_nothing(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ that whoever looks at the library later knows what it must hold.
 
 import os
 import random
+import resource
 import select
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -198,6 +199,17 @@ def done(library: Library, engine: EmbeddedEngine, seed: int, number: int) -> No
         library.catalog.grant_collection("c", grants)
     else:
         library.catch_up(engine, MODELS, settle=dice.random() < 0.3)
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Have every write beyond so many bytes of a file fail, whoever writes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class _Boundaries:
