@@ -12,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter
@@ -24,7 +25,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.libraries import PHOTOS
-from benchmarks.load import Connection, Phase, Served, make, served, stream, texts, warm
+from benchmarks.load import Connection, Phase, Row, Served, make, phase, served, stream, texts, warm
 from benchmarks.measures import CONSOLE
 
 #: Texts that are asked for, and connections that searches wait for.
@@ -33,16 +34,6 @@ _MOST_AT_ONCE = 32
 
 #: How often, in seconds, it is asked whether a file is found.
 _ASKED_EVERY = 0.05
-
-
-class Row(msgspec.Struct, frozen=True):
-    """Searches of one phase, milliseconds."""
-
-    phase: str
-    searches: int
-    failed: int
-    median: float
-    p95: float
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -95,27 +86,36 @@ def photographs(folder: Path, number: int) -> None:
 async def measured(server: Served, directory: Path, folder: Path, files: int, rate: float, seconds: float) -> Report:
     asked = list(islice(texts(0), _KNOWN))
     await warm(server, asked)
-    crowd = [await Connection.open(server) for _ in range(_MOST_AT_ONCE)]
-    idle, busy = Phase(), Phase()
-    await stream(idle, crowd, cycle(asked), rate, seconds)
+    waits: list[asyncio.Task[float]] = []
+    said: list[float] = []
+
+    async def indexing(one: Phase, crowd: Sequence[Connection]) -> None:
+        searching = asyncio.create_task(stream(one, crowd, cycle(asked), rate, math.inf))
+        await indexed(server, directory, folder, waits, said)
+        searching.cancel()
+
+    alone = await phase(
+        server, "nothing else", _MOST_AT_ONCE, partial(stream, texts=cycle(asked), rate=rate, seconds=seconds), math.inf
+    )
+    beside = await phase(server, "indexing", _MOST_AT_ONCE, indexing, math.inf)
+    after = await asyncio.gather(*waits)
+    return Report(server.assets, files, files / max(said[-1] - said[0], 1e-9), (alone, beside), tuple(after))
+
+
+async def indexed(
+    server: Served, directory: Path, folder: Path, waits: list[asyncio.Task[float]], said: list[float]
+) -> None:
+    """Have the folder indexed; `said` is when each file was said to be in, `waits` how long until some were found."""
     command = [sys.executable, "-m", "api", "index", str(folder), "--data-dir", str(directory), "--json"]
     indexer = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    searching = asyncio.create_task(stream(busy, crowd, cycle(asked), rate, math.inf))
-    waits: list[asyncio.Task[float]] = []
-    first = last = perf_counter()
     async for line in _lines(indexer):
         told = msgspec.json.decode(line, type=dict[str, object])
         if told["event"] == "progress":
-            last = perf_counter()
-            first = first if waits else last
+            said.append(perf_counter())
             if not waits or waits[-1].done():  # of one file at a time
                 waits.append(asyncio.create_task(found(server, str(told["name"]))))
-    searching.cancel()
-    after = await asyncio.gather(*waits)
     if await indexer.wait():
         raise SystemExit(f"`{' '.join(command)}` ended with exit code {indexer.returncode}.")
-    rows = _row("nothing else", idle), _row("indexing", busy)
-    return Report(server.assets, files, files / max(last - first, 1e-9), rows, tuple(after))
 
 
 async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[bytes]:
@@ -133,11 +133,6 @@ async def found(server: Served, name: str) -> float:
             await asyncio.sleep(_ASKED_EVERY)
         connection.close()
     return perf_counter() - begun
-
-
-def _row(name: str, phase: Phase) -> Row:
-    median, p95 = np.quantile(phase.taken, (0.5, 0.95)).tolist()
-    return Row(name, len(phase.taken), phase.failed, median, p95)
 
 
 def show(report: Report) -> None:

@@ -221,7 +221,7 @@ class Indexer:
             if source.trouble or not (alike := by_size.get(source.byte_size)):
                 continue
             try:
-                content_hash = _content_hash(source.path)
+                content_hash = hash_of(source.path)
             except OSError:
                 continue  # it is said when the file is prepared
             for path in alike:
@@ -276,7 +276,7 @@ class Indexer:
         try:
             if job.described_only:
                 return self._described_anew(job)
-            content_hash = _content_hash(source.path)
+            content_hash = hash_of(source.path)
             decoded = decoder.decode(source.path)
             for name, made in decoded.renditions.items():
                 self._library.renditions.take(content_hash, name, Path(made))
@@ -422,7 +422,8 @@ def _like(known: Known, source: Source) -> bool:
     return (known.byte_size, known.mtime_ns) == (source.byte_size, source.mtime_ns)
 
 
-def _content_hash(path: Path) -> str:
+def hash_of(path: Path) -> str:
+    """The content hash of a file. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -7,7 +7,6 @@ to do: a generation of the new vectors is published, and only then the new name 
 search is answered with the old model, whose vectors stay.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import msgspec
 from PIL import Image
 
 from indexer.media import Decoder, Limits, picture
-from indexer.pipeline import Progress, frame_key
+from indexer.pipeline import Progress, frame_key, hash_of
 from search.catalog import SetAside
 from search.corpus import KINDS, embed_segments
 from search.embedding import Models
@@ -119,9 +118,7 @@ class Reembedder:
         if preview.is_file() and all(one.kind is SegmentKind.image for one in wanted.values()):
             with Image.open(preview) as opened:
                 return dict.fromkeys(wanted, opened.convert("RGB"))
-        with Path(asset.path).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != asset.content_hash:
+        if hash_of(Path(asset.path)) != asset.content_hash:
             raise BrokenMedia("It has changed since it was indexed.", "Index it again.")
         frames = {frame_key(asset.content_hash, frame): frame for frame in decoder.decode(Path(asset.path)).frames}
         return {key: picture(frames[key]) for key in wanted if key in frames}

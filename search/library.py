@@ -136,6 +136,6 @@ class Library:
             return bytes.fromhex(path.read_text())
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
+        durable.sync(path)
+        durable.sync(path.parent)
         return bytes.fromhex(path.read_text())

@@ -27,7 +27,7 @@ class RenditionStore:
         return None
 
     def path(self, content_hash: str, name: str) -> Path:
-        return self._directory / content_hash[:2] / content_hash / name
+        return self._folder(content_hash) / name
 
     def hashes(self) -> set[str]:
         """The content hashes that there is something of."""
@@ -35,10 +35,13 @@ class RenditionStore:
 
     def remove(self, content_hash: str) -> None:
         """Remove whatever was made of a content."""
-        shutil.rmtree(self._directory / content_hash[:2] / content_hash, ignore_errors=True)
+        shutil.rmtree(self._folder(content_hash), ignore_errors=True)
 
     def take(self, content_hash: str, name: str, file: Path) -> None:
         """Move a finished file in. It is durable once this returns."""
         target = self.path(content_hash, name)
         durable.folder(target.parent)
         durable.move(file, target)
+
+    def _folder(self, content_hash: str) -> Path:
+        return self._directory / content_hash[:2] / content_hash

@@ -88,7 +88,7 @@ def publish(
 
     Files that were taken over from `before` are not read again.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    durable.folder(parent)
     _clear(parent)
     number = max(numbers(parent), default=0) + 1
     aside = parent / f"{_UNFINISHED}{number}"
