@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from time import strftime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -222,41 +223,85 @@ def token(
 @click.argument("paths", nargs=-1, type=_PATH)
 @click.option("--manifest", type=_PATH, help="A .csv or .jsonl that says what each file is; see README.md.")
 @click.option("--collection", help="The collection of files that name none. [default: the folder's name]")
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C: what changes in the folders is indexed as it does.")
 @json_option
 @click.pass_context
 def index(
-    context: click.Context, paths: tuple[Path, ...], manifest: Path | None, collection: str | None, as_json: bool
+    context: click.Context,
+    paths: tuple[Path, ...],
+    manifest: Path | None,
+    collection: str | None,
+    watch: bool,
+    as_json: bool,
 ) -> None:
     """Index files and folders. Run it again at any time: only what changed is done.
 
     \b
     Examples:
       loupe index ~/Pictures
+      loupe index ~/Pictures --watch
       loupe index export/ --manifest export/manifest.csv
     """
-    if not paths and manifest is None:
+    if manifest and not paths:
+        paths = (manifest.parent,)
+    if not paths:
         raise click.UsageError("Name a folder or file to index, or a --manifest.")
     settings = _settings(context)
     _let_others_go_first()
     _console.print("Loading the model …")
     from api import compose
 
+    if watch:
+        _watch(settings, paths, manifest, collection or "", as_json)
+        return
     with _stoppable() as stop, _progress_bar("Indexing", as_json) as step:
-        summary = compose.index(
+        summary = compose.index(settings, paths, manifest, collection=collection or "", progress=step, stop=stop)
+    _tell_run(summary, as_json)
+    context.exit(FAILED if summary.interrupted else DONE if summary.clean else SET_ASIDE)
+
+
+def _watch(
+    settings: Settings, folders: tuple[Path, ...], manifest: Path | None, collection: str, as_json: bool
+) -> None:
+    """Index, and say what later runs did, if they did anything."""
+    from api import compose
+
+    begun = False
+
+    def tell(ended: "Summary | LoupeError") -> None:
+        nonlocal begun
+        if isinstance(ended, LoupeError):
+            if as_json:
+                _emit({"event": "failed", "code": ended.code, "reason": str(ended)})
+            else:
+                _console.print(f"[yellow]not done yet[/yellow] {escape(str(ended))}", soft_wrap=True)
+        elif not begun or ended.indexed or ended.vanished or not ended.clean:
+            _tell_run(ended, as_json, at=strftime("%H:%M:%S  "))
+        if not begun and not stop.is_set():
+            begun = True
+            _console.print("Watching for changes (Ctrl-C stops it) …")
+            if as_json:
+                _emit({"event": "watching"})
+
+    with _stoppable() as stop:
+        compose.watch(
             settings,
-            paths or (manifest.parent,) if manifest else paths,
+            folders,
             manifest,
-            collection=collection or "",
-            progress=step,
+            collection=collection,
+            bar=lambda: _progress_bar("Indexing", as_json, transient=True),
+            tell=tell,
             stop=stop,
         )
+
+
+def _tell_run(summary: "Summary", as_json: bool, *, at: str = "") -> None:
     if as_json:
         for file in summary.set_aside:
             _emit({"event": "setAside", "path": file.path, "code": file.code, "reason": file.reason})
         _emit({"event": "done"} | {k: v for k, v in msgspec.to_builtins(summary).items() if k != "set_aside"})
     else:
-        _tell_summary(summary)
-    context.exit(FAILED if summary.interrupted else DONE if summary.clean else SET_ASIDE)
+        _tell_summary(summary, at=at)
 
 
 def _let_others_go_first() -> None:
@@ -266,23 +311,25 @@ def _let_others_go_first() -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[Event]:
-    """Ctrl-C sets the event, so that work ends whole; a second one stops at once."""
+    """Ctrl-C, or SIGTERM, sets the event, so that work ends whole; a second one stops at once."""
     stop = Event()
 
     def asked_to_stop(*_: object) -> None:
         _console.print("\nStopping after the files in hand (Ctrl-C again to stop at once) …")
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    before = signal.signal(signal.SIGINT, asked_to_stop)
+    before = {number: signal.signal(number, asked_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def _progress_bar(title: str, as_json: bool = False) -> "Iterator[Callable[[Step], None]]":
+def _progress_bar(title: str, as_json: bool = False, *, transient: bool = False) -> "Iterator[Callable[[Step], None]]":
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -292,7 +339,7 @@ def _progress_bar(title: str, as_json: bool = False) -> "Iterator[Callable[[Step
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console) as bar:
+    with Progress(*columns, console=_console, transient=transient) as bar:
         task = bar.add_task(title, total=None, rate="", visible=False)
 
         def step(at: "Step") -> None:
@@ -315,7 +362,7 @@ def _bytes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _tell_summary(summary: "Summary") -> None:
+def _tell_summary(summary: "Summary", *, at: str = "") -> None:
     for file in summary.set_aside:
         _console.print(f"[yellow]set aside[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
     for problem in summary.problems:
@@ -327,7 +374,7 @@ def _tell_summary(summary: "Summary") -> None:
         said.append(f"{len(summary.set_aside):,} set aside")
     if summary.interrupted:
         said.append("stopped early; run it again to go on")
-    _console.print(", ".join(said) + ".")
+    _console.print(at + ", ".join(said) + ".")
 
 
 @cli.command()

@@ -8,7 +8,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -31,6 +31,7 @@ from indexer.manifest import parse_grant
 from indexer.media import Decoder, Limits
 from indexer.pipeline import Indexer, Progress, Summary
 from indexer.reembedding import Reembedded, Reembedder
+from indexer.watching import Watcher
 from search import policy
 from search.embedding import Models
 from search.engine import Space
@@ -131,6 +132,38 @@ def index(
     stop: Event | None = None,
 ) -> Summary:
     """Bring the library in step with the paths. Raises LibraryBusy, BadSettings, BadManifest."""
+    library = Library(Path(settings.data_dir), create=True, languages=languages(settings))
+    try:
+        with library.writer():
+            for name, rules in (collection_grants or {}).items():
+                grant_collection(library, name, rules)
+            return _indexer(settings, library, collection).run(paths, manifest, progress, stop)
+    finally:
+        library.close()
+
+
+def watch(
+    settings: Settings,
+    folders: Sequence[Path],
+    manifest: Path | None,
+    *,
+    collection: str,
+    bar: Callable[[], AbstractContextManager[Callable[[Progress], None]]],
+    tell: Callable[[Summary | LoupeError], None],
+    stop: Event,
+) -> None:
+    """Keep the library in step with the folders until `stop` is set. Raises what `index` does, in its first run."""
+    library = Library(Path(settings.data_dir), create=True, languages=languages(settings))
+    try:
+        model = partial(model_name, settings, library)
+        made = partial(_indexer, settings, library, collection)
+        Watcher(library, model, made, bar, tell).run(folders, manifest, stop)
+    finally:
+        library.close()
+
+
+def _indexer(settings: Settings, library: Library, collection: str) -> Indexer:
+    """One that works with the model that the library is searched with. Raises ModelUnavailable."""
     defaults = facts.Defaults(
         collection=collection,
         status=settings.default_status,
@@ -138,16 +171,8 @@ def index(
         release=settings.default_release,
         grants=tuple(parse_grant(rule) for rule in settings.default_grants.split(";") if rule.strip()),
     )
-    library = Library(Path(settings.data_dir), create=True, languages=languages(settings))
-    try:
-        with library.writer():
-            for name, rules in (collection_grants or {}).items():
-                grant_collection(library, name, rules)
-            models = models_of(settings, library)
-            indexer = Indexer(library, models, defaults=defaults, limits=limits(settings), workers=settings.workers)
-            return indexer.run(paths, manifest, progress, stop)
-    finally:
-        library.close()
+    models = models_of(settings, library)
+    return Indexer(library, models, defaults=defaults, limits=limits(settings), workers=settings.workers)
 
 
 def purge(settings: Settings, ids: Sequence[str]) -> None:

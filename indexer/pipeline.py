@@ -1,7 +1,8 @@
 """From files to a searchable library: plan, decode, embed, take in, publish.
 
 A file whose size and time are as remembered costs a stat; a changed one is redone; one that went elsewhere is known by
-its content and stays the asset that it is; one that is gone is marked. Work goes in small batches, each durable before
+its content and stays the asset that it is; one that is gone is marked. A run looks at all, or where it is told that
+something changed. Work goes in small batches, each durable before
 the next begins, so that stopping at any moment loses at most the batch in hand. A file that cannot be taken is set
 aside by name with the reason, and the run goes on.
 """
@@ -10,7 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,9 +28,9 @@ from indexer.manifest import ManifestRow, read_manifest
 from indexer.media import Decoded, Decoder, Frame, Limits, picture
 from indexer.metadata import embedded_metadata
 from indexer.publishing import Publisher
-from indexer.sources import TRANSCRIPTS, Source, find
+from indexer.sources import TRANSCRIPTS, Source, find, spoken_of
 from indexer.transcripts import Passage, page_passages, passages, read_transcript
-from search.catalog import Catalog, Intake, Known, SetAside
+from search.catalog import LOOKED_UP, Catalog, Intake, Known, Made, SetAside
 from search.corpus import KINDS, description_text, embed_segments
 from search.embedding import Models
 from search.engine import Space
@@ -109,6 +110,7 @@ class Indexer:
         self._defaults = defaults
         self._limits = limits
         self._workers = workers
+        self._engine: EmbeddedEngine | None = None
         self._model_ids = {Space.visual: str(models.visual.model_id), Space.text: str(models.text.model_id)}
 
     def run(
@@ -117,13 +119,18 @@ class Indexer:
         manifest: Path | None = None,
         progress: Callable[[Progress], None] = lambda _: None,
         stop: Event | None = None,
+        among: Collection[Path] | None = None,
     ) -> Summary:
-        """Index the paths; once `stop` is set, end after the batch in hand. Raises BadSettings, BadManifest."""
+        """Index the paths; once `stop` is set, end after the batch in hand. Raises BadSettings, BadManifest.
+
+        Of `among`, whole paths, only these are looked at, what is below them, and the files that those which are
+        sidecars speak of.
+        """
         stop = stop or Event()
-        plan = self._plan(paths, manifest)
+        plan = self._plan(paths, manifest, among)
         aside = list(plan.aside)
         done = 0
-        engine: EmbeddedEngine = self._library.engine(self._model_ids)
+        self._engine = engine = self._engine or self._library.engine(self._model_ids)
         with self._staging() as staging, Publisher(lambda: self._publish(engine, settle=False)) as publisher:
             for batch in self._prepared(plan.jobs, staging, stop):
                 good = [one for _, one in batch if isinstance(one, _Prepared)]
@@ -162,28 +169,35 @@ class Indexer:
 
     # ---- planning
 
-    def _plan(self, paths: Sequence[Path], manifest: Path | None) -> _Plan:
+    def _plan(self, paths: Sequence[Path], manifest: Path | None, among: Collection[Path] | None) -> _Plan:
         rows, problems = _read_rows(manifest)
-        known = self._catalog.known_files()
-        remembered = self._catalog.set_aside_files()
-        lacking = self._library.lacking(self._model_ids)
-        owners = self._catalog.ids()
-        ids = {path: name for name, path in owners.items()}
-        plan = _Plan([], 0, [], [], problems)
-        sources = list(find(paths))
+        if among is not None:
+            among = {*among, *(beside for path in among for beside in spoken_of(path))}
+            among = among if len(among) <= LOOKED_UP else None
+        below = None if among is None else [str(path) for path in among]
+        sources = list(find(paths, without=self._library.directory, among=among))
         seen = {str(source.path) for source in sources}
+        known = self._catalog.known_files(below)
+        remembered = self._catalog.set_aside_files(below)
+        lacking = self._library.lacking(self._model_ids) if below is None else set()
+        owners = self._catalog.ids(below, [rows[path].id or "" for path in seen & rows.keys()])
+        ids = {path: name for name, path in owners.items()}
+        plan = _Plan([], 0, [], [], problems if below is None else [])
         roots = [root.resolve() for root in paths]
-        gone = [
-            path
-            for path in (*known, *remembered)
-            if path not in seen and any(_below(Path(path), root) for root in roots)
-        ]
-        moved = self._moved([source for source in sources if str(source.path) not in ids], known, gone)
+        gone = [path for path in (*known, *remembered) if path not in seen and _below(path, roots)]
+        new = [source for source in sources if str(source.path) not in ids]
+        if below is None:  # hardly any of them can have been there before
+            sizes = {known[path].byte_size for path in gone if path in known} | self._catalog.vanished_sizes()
+            new = [source for source in new if source.byte_size in sizes]
+        moved = self._moved(new, roots)
         for path, before in moved.items():
-            self._catalog.move(before, path)
-            known[path], ids[path] = known.pop(before), ids.pop(before)
-            owners[ids[path]] = path
-        plan.vanished = [path for path in gone if path not in moved.values()]
+            self._catalog.move(before.path, path)
+            if before.path in known:
+                known[path] = known.pop(before.path)
+            ids[path] = before.id
+            owners[before.id] = path
+        moved_from = {before.path for before in moved.values()}
+        plan.vanished = [path for path in gone if path not in moved_from]
         for source in sources:
             path = str(source.path)
             if trouble := _trouble(source, remembered.get(path)):
@@ -202,33 +216,37 @@ class Indexer:
             name = (row and row.id) or ids.get(path) or secrets.token_hex(8)
             if (owner := owners.get(name, path)) != path:
                 if Path(owner).exists() or path in ids:
-                    problems.append(f"{source.path.name}: the id {name!r} belongs to {owner}. The file was left out.")
+                    said = f"{source.path.name}: the id {name!r} belongs to {owner}. The file was left out."
+                    plan.problems.append(said)
                     continue
                 self._catalog.move(owner, path)
             status = self._defaults.status if listed else Status.draft
             plan.jobs.append(_Job(source, row, digest, name, status, same and path not in lacking))
-        problems += [f"{manifest}: row {row.line} names {row.path}, which is not there." for row in rows.values()]
+        if below is None:
+            plan.problems += [
+                f"{manifest}: row {row.line} names {row.path}, which is not there." for row in rows.values()
+            ]
         return plan
 
-    def _moved(self, new: Sequence[Source], known: Mapping[str, Known], gone: Sequence[str]) -> dict[str, str]:
-        """Of the new files those that are files which are gone, by their content: the new path to the old."""
-        moved: dict[str, str] = {}
-        by_size: dict[int, list[str]] = {}
-        for path in gone:
-            if path in known:
-                by_size.setdefault(known[path].byte_size, []).append(path)
+    def _moved(self, new: Sequence[Source], roots: Sequence[Path]) -> dict[str, Made]:
+        """Of the new files those that were elsewhere, by their content: the path to the asset that was made of each.
+
+        What is below none of the roots counts as there, unless a run before found that it vanished.
+        """
+        moved: dict[str, Made] = {}
+        taken: set[str] = set()
         for source in new:
-            if source.trouble or not (alike := by_size.get(source.byte_size)):
+            if source.trouble:
                 continue
             try:
-                content_hash = hash_of(source.path)
+                alike = self._catalog.made_from(hash_of(source.path))
             except OSError:
                 continue  # it is said when the file is prepared
-            for path in alike:
-                asset = self._catalog.asset_at(path)
-                if asset and asset.content_hash == content_hash:
-                    moved[str(source.path)] = path
-                    alike.remove(path)
+            for made in alike:
+                away = (made.vanished or _below(made.path, roots)) and not Path(made.path).exists()
+                if away and made.id not in taken:
+                    moved[str(source.path)] = made
+                    taken.add(made.id)
                     break
         return moved
 
@@ -428,8 +446,9 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _below(path: Path, root: Path) -> bool:
-    return path == root or path.is_relative_to(root)
+def _below(path: str, roots: Sequence[Path]) -> bool:
+    """Whether the path is one of the roots or below one."""
+    return any(Path(path).is_relative_to(root) for root in roots)
 
 
 def frame_key(content_hash: str, frame: Frame) -> str:

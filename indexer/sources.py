@@ -7,6 +7,7 @@ sniff. Text files of every kind are not assets: they are sidecars, manifests, or
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -83,23 +84,51 @@ class Source(msgspec.Struct, frozen=True):
                     yield beside
 
 
-def find(paths: Iterable[Path]) -> Iterator[Source]:
-    """All candidates under the given files and folders, each once, in name order. Raises BadSettings."""
+def find(
+    paths: Iterable[Path], *, without: Path | None = None, among: Iterable[Path] | None = None
+) -> Iterator[Source]:
+    """All candidates under the given files and folders, each once, in name order. Raises BadSettings.
+
+    The folder `without` is not entered. Of `among`, only what is at or below one of these paths is looked for.
+    """
     seen: set[Path] = set()
     for path in paths:
         root = path.resolve()
         if not root.exists():
             raise BadSettings(f"There is no {path}.", "Name a folder or file that exists.")
-        for found in _walk(root) if root.is_dir() else (root,):
+        starts = [root] if among is None else [start for start in sorted(among) if _reached(start, root, without)]
+        for found in chain.from_iterable(_files(start, without) for start in starts):
             if found not in seen and (source := _source(found, root if root.is_dir() else root.parent)):
                 seen.add(found)
                 yield source
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def spoken_of(path: Path) -> Iterator[Path]:
+    """The files that a sidecar speaks of, or spoke of while it was there; of any other file none."""
+    if path.suffix.lower() in SIDECARS and path.parent.is_dir():
+        for beside in path.parent.iterdir():
+            if path.stem in (beside.stem, beside.name) and beside.suffix.lower() not in _NOT_MEDIA:
+                yield beside
+
+
+def _reached(path: Path, root: Path, without: Path | None) -> bool:
+    """Whether a walk of the root comes to this path: it is below it, not hidden, and not behind a link."""
+    if not path.is_relative_to(root) or (without and path.is_relative_to(without)):
+        return False
+    between = [path, *path.parents][: len(path.relative_to(root).parts)]
+    return not any(here.name.startswith(".") or (here != path and here.is_symlink()) for here in between)
+
+
+def _files(start: Path, without: Path | None) -> Iterable[Path]:
+    if start.is_dir() and not start.is_symlink():
+        return _walk(start, without)
+    return (start,) if os.path.lexists(start) else ()
+
+
+def _walk(folder: Path, without: Path | None) -> Iterator[Path]:
     """Every file below the folder that is not hidden, in name order; links to folders are not entered."""
     for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(here) / name != without)
         for name in sorted(files):
             if not name.startswith("."):
                 yield Path(here) / name

@@ -47,6 +47,9 @@ REVISION: Final = "0001"
 #: SQLite takes 32,766 bound values in one statement; larger lists are read in parts of this size.
 _PART: Final = 10_000
 
+#: How many paths can be looked up at once with what is below them: SQLite bounds the depth of an expression to 1,000.
+LOOKED_UP: Final = 400
+
 #: Rows of facts that are held as rows at one time.
 _ROWS: Final = 500
 
@@ -71,6 +74,14 @@ class Intake(msgspec.Struct, frozen=True):
     facts_digest: str
     embedded: Mapping[str, object]
     segments: tuple[Segment, ...]
+
+
+class Made(msgspec.Struct, frozen=True):
+    """An asset by the file that it was made from, which may have vanished."""
+
+    id: str
+    path: str
+    vanished: bool
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -277,12 +288,14 @@ class Catalog:
         rows = [np.frombuffer(found[segment], "<f4") for segment in segments.tolist()]
         return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
 
-    def known_files(self) -> dict[str, Known]:
-        """Path to what is remembered of each file in the catalog that has not vanished."""
+    def known_files(self, below: Sequence[str] | None = None) -> dict[str, Known]:
+        """Path to what is remembered of each file in the catalog that has not vanished; of all, or of what is at or
+        below some paths, at most `LOOKED_UP` of them."""
         table = schema.assets
         columns = (table.c.path, table.c.byte_size, table.c.mtime_ns, table.c.facts_digest)
+        query = sa.select(*columns).where(table.c.vanished.is_(None), _below(table.c.path, below))
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(*columns).where(table.c.vanished.is_(None)))
+            rows = connection.execute(query)
             return {row.path: Known(row.byte_size, row.mtime_ns, row.facts_digest) for row in rows}
 
     def embedded_metadata(self, path: str) -> dict[str, Any]:
@@ -308,17 +321,39 @@ class Catalog:
                     lacking |= set(connection.scalars(sa.select(assets.c.path).where(assets.c.ordinal.in_(owners))))
         return lacking
 
-    def ids(self) -> dict[str, str]:
-        """Id to path, for every asset that ever was: an id is never given to another file."""
+    def ids(self, below: Sequence[str] | None = None, named: Iterable[str] = ()) -> dict[str, str]:
+        """Id to path, for every asset that ever was: an id is never given to another file. Of all, or of those at or
+        below some paths (at most `LOOKED_UP`) and those with the ids `named`."""
+        table = schema.assets
+        query = sa.select(table.c.id, table.c.path).where(
+            _below(table.c.path, below) | _in(table.c.id, sa.literal(_list(named)))
+        )
         with self._engine.connect() as connection:
-            return {row.id: row.path for row in connection.execute(sa.select(schema.assets.c.id, schema.assets.c.path))}
+            return {row.id: row.path for row in connection.execute(query)}
 
-    def set_aside_files(self) -> dict[str, SetAside]:
+    def vanished_sizes(self) -> set[int]:
+        """How many bytes each file had that has vanished."""
+        table = schema.assets
+        with self._engine.connect() as connection:
+            return set(connection.scalars(sa.select(table.c.byte_size).where(table.c.vanished.is_not(None))))
+
+    def made_from(self, content_hash: str) -> list[Made]:
+        """The assets of this content: those that are there first, then those that vanished, as they came."""
+        table = schema.assets
+        query = sa.select(table.c.id, table.c.path, table.c.vanished).where(table.c.content_hash == content_hash)
+        order = (table.c.vanished.is_not(None), table.c.ordinal)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(*order))
+            return [Made(row.id, row.path, row.vanished is not None) for row in rows]
+
+    def set_aside_files(self, below: Sequence[str] | None = None) -> dict[str, SetAside]:
+        """The files that could not be taken: all, or those at or below some paths, at most `LOOKED_UP` of them."""
         table = schema.set_aside
+        query = sa.select(table).where(_below(table.c.path, below)).order_by(table.c.path)
         with self._engine.connect() as connection:
             return {
                 row.path: SetAside(row.path, row.code, row.reason, row.byte_size, row.mtime_ns)
-                for row in connection.execute(sa.select(table).order_by(table.c.path))
+                for row in connection.execute(query)
             }
 
     def counts(self) -> dict[str, int]:
@@ -552,6 +587,14 @@ def _listed(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
 def _among(column: sa.ColumnElement[Any], values: Iterable[int] | None) -> sa.ColumnElement[bool]:
     """That the column's value is one of these; always so where there are none to keep to (None)."""
     return sa.true() if values is None else _in(column, sa.literal(_list(values)))
+
+
+def _below(path: sa.ColumnElement[Any], places: Sequence[str] | None) -> sa.ColumnElement[bool]:
+    """That the path is one of these places or below one, each looked up in the index of paths; always so for None."""
+    if places is None:
+        return sa.true()
+    after = [(f"{place}/", f"{place}0") for place in places]  # "0" is what follows "/"
+    return sa.or_(path.in_(places), *((path > first) & (path < last) for first, last in after))
 
 
 def _in(column: sa.ColumnElement[Any], listed: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.sources import find
+from indexer.sources import find, spoken_of
 from search.errors import BadSettings
 
 
@@ -81,3 +81,38 @@ def test_names_of_every_kind(folder: Path) -> None:
 def test_a_path_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="nowhere"):
         list(find([tmp_path / "nowhere"]))
+
+
+def test_the_library_itself_is_not_entered(folder: Path) -> None:
+    put(folder, "a.jpg", "library/renditions/b.webp")
+    assert [source.path.name for source in find([folder], without=folder / "library")] == ["a.jpg"]
+    assert not list(find([folder], without=folder / "library", among=[folder / "library" / "renditions" / "b.webp"]))
+
+
+def test_of_some_paths_what_a_walk_would_come_to(folder: Path, tmp_path: Path) -> None:
+    put(folder, "a.jpg", "b.jpg", "sub/c.jpg", "sub/deep/d.jpg", ".hidden/e.jpg", "other/f.jpg")
+    put(tmp_path, "outside.jpg")
+    (folder / "link").symlink_to(folder / "other")
+
+    def among(*paths: Path) -> list[str]:
+        return [source.path.name for source in find([folder], among=paths)]
+
+    assert among(folder / "b.jpg") == ["b.jpg"]
+    assert among(folder / "sub", folder / "sub" / "c.jpg", folder / "a.jpg") == ["a.jpg", "c.jpg", "d.jpg"]
+    assert among(folder) == [source.path.name for source in find([folder])]
+    assert among(folder / "gone.jpg", folder / "gone", tmp_path / "outside.jpg") == []
+    assert among(folder / ".hidden" / "e.jpg", folder / "link" / "f.jpg") == []
+    (root,) = {source.root for source in find([folder], among=[folder / "sub" / "deep"])}
+    assert root == folder, "its collection is that of the folder that was named"
+
+
+def test_whom_a_sidecar_speaks_of(folder: Path) -> None:
+    put(folder, "a.jpg", "a.mp4", "b.jpg", "a.jpg.bak.png", "a.vtt")
+
+    def told(name: str) -> set[str]:
+        return {path.name for path in spoken_of(folder / name)}
+
+    assert told("a.vtt") == {"a.jpg", "a.mp4"}
+    assert told("a.jpg.xmp") == {"a.jpg"}, "also when it is not there any more"
+    assert told("b.jpg") == set()
+    assert told("nowhere/a.vtt") == set()

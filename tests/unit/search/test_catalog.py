@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from search import schema
-from search.catalog import REVISION, Catalog, SetAside
+from search.catalog import LOOKED_UP, REVISION, Catalog, Made, SetAside
 from search.errors import BadSettings
 from search.types import (
     Action,
@@ -227,3 +227,30 @@ def test_a_file_that_moved_is_the_same_asset_and_is_looked_at_again(catalog: Cat
     assert after and after.ordinal == before.ordinal and after.path == "/library/trips/one.jpg"
     assert catalog.changes_since(head).assets == {before.ordinal}
     assert catalog.known_files()["/library/trips/one.jpg"].facts_digest == ""
+
+
+def test_what_is_at_or_below_some_paths(catalog: Catalog, make_intake: MakeIntake) -> None:
+    paths = ["/a/x.jpg", "/a/b/y.jpg", "/a/b.jpg", "/a/b0.jpg", "/a/b-c/z.jpg", "/A/b/w.jpg", "/a/b/ü/🐦.jpg"]
+    catalog.take_in([make_intake(f"id{n}", path=path) for n, path in enumerate(paths)], by="test")
+    aside = [SetAside(path, "broken-media", "It is.") for path in ("/a/b/bad.jpg", "/a/bad.jpg")]
+    for file in aside:
+        catalog.put_aside(file)
+    below = {"/a/b/y.jpg", "/a/b/ü/🐦.jpg"}
+    assert catalog.known_files(["/a/b"]).keys() == below
+    assert catalog.known_files(["/a/b", "/a/x.jpg", "/a/b/y.jpg", "/none"]).keys() == below | {"/a/x.jpg"}
+    assert catalog.known_files([]) == {}
+    assert catalog.set_aside_files(["/a/b"]).keys() == {"/a/b/bad.jpg"}
+    assert catalog.ids(["/a/b"]).keys() == {"id1", "id6"}
+    assert catalog.ids(["/a/b"], named=["id0", "nobody"]).keys() == {"id0", "id1", "id6"}
+    many = [f"/none/{n}" for n in range(LOOKED_UP - 1)]
+    assert catalog.known_files([*many, "/a/b"]).keys() == below, "as many as can be looked up at once"
+    assert catalog.ids([*many, "/a/b"], named=["id0"]).keys() == {"id0", "id1", "id6"}
+
+
+def test_assets_of_a_content_those_that_are_there_first(catalog: Catalog, make_intake: MakeIntake) -> None:
+    catalog.take_in([make_intake(name, content_hash="h") for name in ("gone", "there")], by="test")
+    catalog.take_in([make_intake("other")], by="test")
+    catalog.mark_vanished(["/library/gone.jpg"])
+    gone, there = Made("gone", "/library/gone.jpg", True), Made("there", "/library/there.jpg", False)
+    assert catalog.made_from("h") == [there, gone]
+    assert catalog.vanished_sizes() == {0}
