@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,9 @@ def test_what_is_written_while_a_backup_is_made_is_not_in_it_by_half(library: Li
     again.close()
 
 
-def test_a_backup_that_is_not_whole_is_refused_and_leaves_nothing(library: Library, tmp_path: Path) -> None:
+def test_a_backup_that_is_not_whole_is_refused_and_leaves_nothing(
+    library: Library, tmp_path: Path, tally: Counter[str]
+) -> None:
     file, directory = tmp_path / "file.tar", tmp_path / "again"
     backup.write(library, file)
     whole = file.read_bytes()
@@ -92,6 +95,7 @@ def test_a_backup_that_is_not_whole_is_refused_and_leaves_nothing(library: Libra
             backup.restore(file, directory)
         assert not directory.exists(), number
         assert not list(tmp_path.glob("*.unfinished")), number
+        tally["corruptions refused"] += 1
     file.write_bytes(whole)
     backup.restore(file, directory)
     with pytest.raises(BadSettings, match="not empty"):

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -70,7 +71,7 @@ DAMAGES: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_every_file_that_is_not_as_it_was_written_is_refused(damage: str, tmp_path: Path) -> None:
+def test_every_file_that_is_not_as_it_was_written_is_refused(damage: str, tmp_path: Path, tally: Counter[str]) -> None:
     engine = opened(tmp_path / "sound")
     engine.publish(corpus(1, "boat"))
     engine.publish(corpus(2, "ship"))
@@ -91,6 +92,7 @@ def test_every_file_that_is_not_as_it_was_written_is_refused(damage: str, tmp_pa
         reader = opened(directory)
         assert (reader.generation, found(reader, "boat"), found(reader, "ship")) == (1, len(ASSETS), 0), name
         shutil.rmtree(directory)
+        tally["corruptions refused"] += 1
 
 
 def test_what_was_changed_under_a_reader_is_not_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -116,7 +118,7 @@ def test_what_was_changed_under_a_reader_is_not_taken_over(tmp_path: Path, caplo
     assert found(opened(tmp_path), "x2") == len(ASSETS), "everything was made anew"
 
 
-def test_a_disk_that_is_full_costs_nothing(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_costs_nothing(tmp_path: Path, tally: Counter[str]) -> None:
     """Full wherever it may be: just before the end of each file."""
     engine = opened(tmp_path)
     engine.publish(corpus(1, "boat"))
@@ -128,11 +130,14 @@ def test_a_disk_that_is_full_costs_nothing(tmp_path: Path) -> None:
         assert generation.numbers(tmp_path) == [1], size
         reader = opened(tmp_path)
         assert (reader.generation, found(reader, "boat")) == (1, len(ASSETS))
+        tally["full or failing disks survived"] += 1
     engine.publish(corpus(2, "ship"))
     assert found(opened(tmp_path), "ship") == len(ASSETS)
 
 
-def test_a_catalog_that_finds_no_room_keeps_what_it_has(tmp_path: Path, make_intake: MakeIntake) -> None:
+def test_a_catalog_that_finds_no_room_keeps_what_it_has(
+    tmp_path: Path, make_intake: MakeIntake, tally: Counter[str]
+) -> None:
     catalog = Catalog.at(tmp_path / "catalog.sqlite")
     catalog.take_in([make_intake("first")], by="test")
     size = max(path.stat().st_size for path in tmp_path.iterdir())
@@ -148,6 +153,7 @@ def test_a_catalog_that_finds_no_room_keeps_what_it_has(tmp_path: Path, make_int
         else:
             break
     assert failed > 3
+    tally["full or failing disks survived"] += failed
     assert catalog.damages() == []
     catalog.take_in([make_intake("second")], by="test")
     assert {asset.id for asset in catalog.every_asset()} == {"first", "second", *(one.asset.id for one in intakes)}
@@ -155,7 +161,9 @@ def test_a_catalog_that_finds_no_room_keeps_what_it_has(tmp_path: Path, make_int
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "mkdir"])
-def test_a_disk_that_fails_costs_nothing(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_costs_nothing(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Counter[str]
+) -> None:
     """The first call fails, then the second, and so on until none is left to fail."""
     engine = opened(tmp_path)
     engine.publish(corpus(1, "boat"))
@@ -182,4 +190,5 @@ def test_a_disk_that_fails_costs_nothing(call: str, tmp_path: Path, monkeypatch:
         if passed <= place:  # none was left to fail
             break
     assert refused
+    tally["full or failing disks survived"] += refused
     assert found(opened(tmp_path), "ship") == len(ASSETS)

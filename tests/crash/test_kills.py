@@ -1,6 +1,7 @@
 """Nothing acknowledged is lost, wherever and whenever the process is killed."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def survived(directory: Path, seed: int, acknowledged: int, scratch: Path) -> No
     assert not [word for word in purged(seed, acknowledged) if word.encode() in held_now]
 
 
-def test_a_kill_at_any_boundary_loses_nothing(work: Work, tmp_path: Path) -> None:
+def test_a_kill_at_any_boundary_loses_nothing(work: Work, tmp_path: Path, tally: Counter[str]) -> None:
     seed = 51
     assert purged(seed, OPERATIONS)
     alive = work(Task(str(tmp_path / "alive"), seed, 0, OPERATIONS))
@@ -47,9 +48,10 @@ def test_a_kill_at_any_boundary_loses_nothing(work: Work, tmp_path: Path) -> Non
         dead = work(Task(str(directory), seed, 0, OPERATIONS, at=place // 2, after=bool(place % 2)))
         assert dead.killed, place
         survived(directory, seed, dead.acknowledged, directory / "whole")
+        tally["kills survived"] += 1
 
 
-def test_kills_at_random_moments_lose_nothing(work: Work, tmp_path: Path) -> None:
+def test_kills_at_random_moments_lose_nothing(work: Work, tmp_path: Path, tally: Counter[str]) -> None:
     """One library, worked on by one process after another, of which each is killed within a second."""
     seed, dice = 11, random.Random(11)
     directory = tmp_path / "library"
@@ -61,3 +63,21 @@ def test_kills_at_random_moments_lose_nothing(work: Work, tmp_path: Path) -> Non
         if kill % 10 == 9:
             survived(directory, seed, done, tmp_path / f"whole-{kill}")
     assert done > KILLS
+    tally["kills survived"] += KILLS
+
+
+def test_a_lack_of_memory_costs_nothing(work: Work, tmp_path: Path, tally: Counter[str]) -> None:
+    """From hardly any to enough: whoever asks for more than there is, fails or dies, and nothing else happens."""
+    seed = 51
+    failed = 0
+    for step in range(100):
+        directory = tmp_path / str(step)
+        ended = work(Task(str(directory), seed, 0, OPERATIONS, memory=step << 20))
+        survived(directory, seed, ended.acknowledged, directory / "whole")
+        if ended.acknowledged == OPERATIONS:
+            break
+        failed += 1
+    else:
+        pytest.fail("There never was enough.")
+    assert failed > 3
+    tally["lacks of memory survived"] += failed

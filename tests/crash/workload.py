@@ -54,7 +54,7 @@ class Task(msgspec.Struct, frozen=True):
     """Operations `first` to `last` - 1 on the library in `directory`.
 
     The process dies at the boundary `at` (0 is the first; None: at none), before or after what happens there, or after
-    so many seconds.
+    so many seconds. With `memory` it gets so many bytes more than it has to begin with, and may end as it likes.
     """
 
     directory: str
@@ -64,6 +64,7 @@ class Task(msgspec.Struct, frozen=True):
     at: int | None = None
     after: bool = False
     seconds: float | None = None
+    memory: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -245,6 +246,9 @@ def _work(task: Task, told: int) -> None:
     boundaries = _Boundaries(task.at, after=task.after)
     with ExitStack() as stack:
         boundaries.watch(stack)
+        if task.memory is not None:
+            has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (has + task.memory, -1))
         library = Library(Path(task.directory), create=True)
         with library.writer():
             engine = library.engine(MODELS)
@@ -280,7 +284,7 @@ def _forked(task: Task) -> Outcome:
     os.close(read)
     status = os.waitpid(child, 0)[1]
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    if not killed and status:
+    if not killed and status and task.memory is None:
         raise SystemExit(f"The work failed (status {status}).")
     return Outcome(told.count(b"."), int(told.strip(b".") or b"0"), killed)
 
