@@ -438,10 +438,10 @@ def search(
     request = SearchRequest(text=text, unlike=unlike, usage=parse_usage(usage) if usage else None, limit=limit)
     settings = _settings(context)
     _must_exist(settings)
+    principal = _asker(settings, user, groups, roles)
     from api import compose
 
     with compose.opened(settings) as opened:
-        principal = _asker(opened.library.directory, user, groups, roles)
         _answer(opened.searcher.search(principal, request), as_json)
 
 
@@ -481,6 +481,7 @@ def similar(
     data = [_bytes(image) for image in images]
     settings = _settings(context)
     _must_exist(settings)
+    principal = _asker(settings, user, groups, roles)
     from api import compose
 
     with compose.opened(settings) as opened:
@@ -489,7 +490,6 @@ def similar(
             pictures = [reader(one) for one in data]
         finally:
             reader.close()
-        principal = _asker(opened.library.directory, user, groups, roles)
         _answer(opened.searcher.search(principal, request, images=pictures), as_json)
 
 
@@ -509,7 +509,7 @@ def _principal(user: str, groups: tuple[str, ...], roles: tuple[str, ...]) -> "P
         raise click.UsageError(f"{error}: roles are {', '.join(Role)}.") from error
 
 
-def _asker(directory: Path, user: str | None, groups: tuple[str, ...], roles: tuple[str, ...]) -> "Principal":
+def _asker(settings: Settings, user: str | None, groups: tuple[str, ...], roles: tuple[str, ...]) -> "Principal":
     """The person named, with the groups and roles given or, without any, those of people.json; by default the owner."""
     from api.auth import OWNER, read_people
 
@@ -517,7 +517,7 @@ def _asker(directory: Path, user: str | None, groups: tuple[str, ...], roles: tu
         if groups or roles:
             raise click.UsageError("--group and --role say more of a person: name one with --as.")
         return OWNER.principal
-    known = {person.user: person.principal for person in read_people(directory)}
+    known = {person.user: person.principal for person in read_people(Path(settings.data_dir))}
     if groups or roles or user not in known:
         return _principal(user, groups, roles)
     return known[user]

@@ -52,12 +52,12 @@ def test_a_kill_at_any_boundary_loses_nothing(work: Work, tmp_path: Path, tally:
 
 
 def test_kills_at_random_moments_lose_nothing(work: Work, tmp_path: Path, tally: Counter[str]) -> None:
-    """One library, worked on by one process after another, of which each is killed within a second."""
+    """One library, worked on by one process after another, of which each is killed within a third of one."""
     seed, dice = 11, random.Random(11)
     directory = tmp_path / "library"
     done = 0
     for kill in range(KILLS):
-        dead = work(Task(str(directory), seed, done, done + 1000, seconds=dice.uniform(0.02, 0.5)))
+        dead = work(Task(str(directory), seed, done, done + 1000, seconds=dice.uniform(0.02, 0.3)))
         assert dead.killed
         done += dead.acknowledged
         if kill % 10 == 9:

@@ -21,7 +21,7 @@ from api.settings import Settings, models_directory
 from indexer import approved
 from search.errors import BadQuery, BadSettings, ModelUnavailable
 from search.library import Library
-from search.models.adapting import heads_of, trained
+from search.models.adapting import Trained, heads_of, trained
 from search.query import SearchRequest
 from tests.conftest import serving
 
@@ -190,31 +190,58 @@ def test_only_what_is_approved_in_the_collection_is_learned_from(taught: Setting
     assert {keyword for asset in assets for keyword in asset.keywords} == {"Velunor", "Quenvix"}
 
 
-def test_invented_names_find_pictures_that_were_left_out(taught: Settings) -> None:
+@pytest.fixture(scope="module")
+def acme(taught: Settings) -> Trained:
+    """What learning from them has made."""
     made = compose.train_model(taught, "acme", ["products"])
     assert made is not None
-    assert made.name == "loupe-mini+acme"
-    assert made.learned_from + made.left_out == 48
-    assert made.left_out > 0
-    assert made.after.names == 2
-    assert made.after.mrr > made.before.mrr
-    assert made.after.mrr > 0.9
-    assert made.parent.startswith("loupe-mini ")
-    assert made.collections == ("products",)
-    assert [one.name for one in trained(models_directory(taught))] == ["loupe-mini+acme"]
+    return made
 
-    done = compose.use_model(taught, made.name)
+
+def test_invented_names_find_pictures_that_were_left_out(acme: Trained) -> None:
+    assert acme.name == "loupe-mini+acme"
+    assert acme.learned_from + acme.left_out == 48
+    assert acme.left_out > 0
+    assert acme.after.names == 2
+    assert acme.after.mrr > acme.before.mrr
+    assert acme.after.mrr > 0.9
+    assert acme.parent.startswith("loupe-mini ")
+    assert acme.collections == ("products",)
+
+
+def test_list_and_doctor_tell_of_every_model(taught: Settings, acme: Trained) -> None:
+    def lines(*command: str) -> list[dict[str, object]]:
+        run = [sys.executable, "-m", "api", *command, "--data-dir", taught.data_dir, "--json"]
+        done = subprocess.run(run, capture_output=True, check=True, timeout=120)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    states = {str(one["name"]): one["state"] for one in lines("model", "list")}
+    assert states["loupe-mini"] == "ships"
+    assert states[acme.name] == "trained"
+    assert states["ViT-B-32/datacomp_xl_s13b_b90k"] == "can be pulled"
+    parts = lines("doctor")[0]["models"]
+    assert isinstance(parts, list)
+    for part in parts:
+        assert part["source"] and part["licence"] and len(part["sha256"]) == 64 and part["training_data"]
+    assert acme.name in {part["name"] for part in parts}
+
+
+def test_a_trained_model_is_used_and_a_damaged_one_refused(taught: Settings, acme: Trained) -> None:
+    assert [one.name for one in trained(models_directory(taught))] == [acme.name]
+    done = compose.use_model(taught, acme.name)
     assert not done.interrupted
     with compose.opened(taught) as opened:
-        assert opened.models.visual.model_id.name == "loupe-mini+acme"
+        assert opened.models.visual.model_id.name == acme.name
 
     with pytest.raises(BadQuery, match="answers with it"):
         compose.train_model(taught, "acme", ["products"])
 
-    heads = heads_of(models_directory(taught), made.name)
-    heads.write_bytes(heads.read_bytes()[:-1] + b"!")
+    heads = heads_of(models_directory(taught), acme.name)
+    whole = heads.read_bytes()
+    heads.write_bytes(whole[:-1] + b"!")
     with pytest.raises(ModelUnavailable, match="not as it was written"):
-        heads_of(models_directory(taught), made.name)
+        heads_of(models_directory(taught), acme.name)
+    heads.write_bytes(whole)
 
 
 def test_too_few_and_odd_names_are_refused(taught: Settings) -> None:
@@ -231,22 +258,3 @@ def test_stopped_nothing_is_written(taught: Settings) -> None:
     assert compose.train_model(taught, "stopped", [], stop=stop) is None
     with pytest.raises(ModelUnavailable):
         heads_of(models_directory(taught), "loupe-mini+stopped")
-
-
-def test_list_and_doctor_tell_of_every_model(taught: Settings) -> None:
-    compose.train_model(taught, "listed", ["products"])
-
-    def lines(*command: str) -> list[dict[str, object]]:
-        run = [sys.executable, "-m", "api", *command, "--data-dir", taught.data_dir, "--json"]
-        done = subprocess.run(run, capture_output=True, check=True, timeout=120)
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    states = {str(one["name"]): one["state"] for one in lines("model", "list")}
-    assert states["loupe-mini"] == "ships"
-    assert states["loupe-mini+listed"] == "trained"
-    assert states["ViT-B-32/datacomp_xl_s13b_b90k"] == "can be pulled"
-    parts = lines("doctor")[0]["models"]
-    assert isinstance(parts, list)
-    for part in parts:
-        assert part["source"] and part["licence"] and len(part["sha256"]) == 64 and part["training_data"]
-    assert "loupe-mini+listed" in {part["name"] for part in parts}
