@@ -247,7 +247,7 @@ def index(
     if not paths:
         raise click.UsageError("Name a folder or file to index, or a --manifest.")
     settings = _settings(context)
-    _let_others_go_first()
+    _let_others_go_first(settings, beside=watch)
     _console.print("Loading the model …")
     from api import compose
 
@@ -304,9 +304,20 @@ def _tell_run(summary: "Summary", as_json: bool, *, at: str = "") -> None:
         _tell_summary(summary, at=at)
 
 
-def _let_others_go_first() -> None:
-    """Take the processors only while nobody else wants them: a server beside a long piece of work goes on answering."""
+def _let_others_go_first(settings: Settings, *, beside: bool = False) -> None:
+    """Take the processors only while nobody else wants them: a server beside a long piece of work goes on answering.
+
+    Who goes first still waits for a moment of others to end, several times in a search that takes as long as such a
+    moment. So beside a server, or where one is to be expected, a processor is left to it. Call before anything has
+    threads, which are as their maker was when it made them.
+    """
+    from search.serving import served
+
     os.nice(_LEAST_URGENT)
+    if sys.platform == "linux" and (beside or served(Path(settings.data_dir))):
+        mine = os.sched_getaffinity(0)
+        if len(mine) > 1:
+            os.sched_setaffinity(0, mine - {min(mine)})
 
 
 @contextmanager
@@ -607,11 +618,11 @@ def verify(context: click.Context, as_json: bool) -> None:
 def rebuild(context: click.Context) -> None:
     """Derive the search index again from the catalog. No file is read and no model is run."""
     settings = _settings(context)
+    _let_others_go_first(settings)
     _must_exist(settings)
     from api import compose
     from search.library import Library
 
-    _let_others_go_first()
     library = Library(Path(settings.data_dir), languages=configuration.languages(settings))
     models = compose.model_ids(compose.models_of(msgspec.structs.replace(settings, runtime="float32"), library))
     with library.writer():
@@ -636,12 +647,12 @@ def purge(context: click.Context, ids: tuple[str, ...], yes: bool, as_json: bool
       rm photos/withdrawn.jpg && loupe purge 3f2a9c41d05b7e68
     """
     settings = _settings(context)
+    _let_others_go_first(settings)
     _must_exist(settings)
     from api import compose
 
     if ids and not yes:
         click.confirm(f"Remove {len(ids):,} assets for good?", abort=True, err=True)
-    _let_others_go_first()
     compose.purge(settings, ids)
     if as_json:
         _emit({"purged": ids})
@@ -662,11 +673,11 @@ def backup(context: click.Context, file: Path, as_json: bool) -> None:
       loupe backup /mnt/backups/library-2026-11-28.tar
     """
     settings = _settings(context)
+    _let_others_go_first(settings)
     _must_exist(settings)
     from search import backup as backups
     from search.library import Library
 
-    _let_others_go_first()
     library = Library(Path(settings.data_dir))
     with _bytes_bar("Backing up") as step:
         contents = backups.write(library, file, step)
@@ -827,8 +838,8 @@ def model_use(context: click.Context, name: str, as_json: bool) -> None:
       loupe model use loupe-mini                         back; what was embedded before is still there
     """
     settings = _settings(context)
+    _let_others_go_first(settings)
     _must_exist(settings)
-    _let_others_go_first()
     from api import compose
 
     with _stoppable() as stop, _progress_bar("Embedding", as_json) as step:

@@ -43,12 +43,17 @@ from search.models.adapting import Trained
 from search.models.clip import lasting
 from search.models.loading import load_models
 from search.searcher import Searcher
+from search.serving import serving
 from search.types import ResourceKind
 
 _log = logging.getLogger(__name__)
 
 #: How often a server looks whether its library moved to another model.
 _LOOK_SECONDS: Final = 2.0
+
+#: How often a server looks for what was published and changed, in seconds, and after a failure.
+_REFRESH_SECONDS: Final = 0.1
+_REFRESH_AGAIN: Final = 5.0
 
 #: How often it is looked, in seconds, whether people have left a server that is told to stop.
 _LEAVING_LOOK: Final = 0.05
@@ -327,7 +332,7 @@ def serve(settings: Settings, ready: Callable[[], None]) -> None:
     """Serve until interrupted. `ready` is called once searches will be answered. Raises BadSettings."""
     check_sign_in(settings)
     runtimes.one_thread()
-    with _bound(settings) as place, opened(settings) as library:
+    with _bound(settings) as place, opened(settings) as library, serving(library.library.directory):
         following = Following(settings, library)
         _warmed(library)
         _settle()
@@ -350,9 +355,35 @@ def _app(
 ) -> Iterator[Litestar]:
     reader = ImageReader(settings, following.now.library.directory)
     try:
-        yield application(settings, following, reader, answer, at_work)
+        with _kept_current(following):
+            yield application(settings, following, reader, answer, at_work)
     finally:
         reader.close()
+
+
+@contextmanager
+def _kept_current(following: "Following") -> Iterator[None]:
+    """Take in what is published and changed as it comes, so that no request opens an index, and few have to read what
+    changed since the one before."""
+    stop = Event()
+
+    def keep() -> None:
+        pause = _REFRESH_SECONDS
+        while not stop.wait(pause):
+            try:
+                following.searcher().refresh()
+                pause = _REFRESH_SECONDS
+            except Exception:  # told to whoever looks after the server; requests say for themselves what is wrong
+                _log.exception("What is new could not be taken in")
+                pause = _REFRESH_AGAIN
+
+    thread = Thread(target=keep, name="refresh", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _answer(app: ASGIApp, place: socket.socket, ready: Callable[[], None]) -> None:
@@ -371,7 +402,8 @@ def _answer_together(
 
     def work(doors: Sequence[Path], number: int, listening: Callable[[], None]) -> None:
         if number:
-            answering.work(following.searcher(), doors[number - 1], listening)
+            with _kept_current(following):
+                answering.work(following.searcher(), doors[number - 1], listening)
             return
         team = answering.Team(doors)
         with _app(settings, following, team.answer, processes.siblings) as app:

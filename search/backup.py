@@ -18,7 +18,7 @@ from typing import IO, Final
 
 import msgspec
 
-from search import durable
+from search import durable, serving
 from search.errors import BackupDamaged, BadSettings, NotWritten
 from search.library import CATALOG, Library
 
@@ -27,7 +27,7 @@ _CONTENTS: Final = "contents.json"
 _UNFINISHED: Final = ".unfinished"
 
 #: What is derived, or means nothing elsewhere.
-_LEFT_OUT: Final = frozenset({"generations", "staging", "staging-model", "writer.lock"})
+_LEFT_OUT: Final = frozenset({"generations", "staging", "staging-model", "writer.lock", serving.LOCK})
 
 #: Pages of the catalog, 4 KB each, that are copied at a time.
 _PAGES: Final = 4096

@@ -4,6 +4,7 @@ DATA_DIR/catalog.sqlite     the truth
         /renditions/        previews and proxies, by content hash
         /generations/       what engines derived, numbered
         /writer.lock        held while a process writes
+        /serving.lock       held by each process that serves
         /secret             signs the tokens of this library
         /model              the name of the model in use, once one was chosen
         /synonyms.txt       words for the same thing, if somebody wrote it (see search.engines.embedded.synonyms)

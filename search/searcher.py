@@ -179,8 +179,9 @@ class Searcher:
         return self._query_vectors.counts
 
     def refresh(self) -> None:
-        """Take in what the catalog holds now, as each request does; the first time, over a million assets, for
-        seconds."""
+        """Take in what was published, and what the catalog holds now. Each request does the latter, so that rights hold
+        at once; but the first time, over a million assets, it takes seconds, and to open an index, milliseconds."""
+        self._engine.refresh()
         self._current()
 
     # ---- searching
@@ -325,7 +326,6 @@ class Searcher:
 
     def _current(self) -> _State:
         """Brought up to date with the journal, so that every change holds from the next request on."""
-        self._engine.refresh()
         if self._catalog.head() == self._state.head:
             return self._state
         with self._lock:

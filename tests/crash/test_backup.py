@@ -95,7 +95,7 @@ def test_a_backup_that_is_not_whole_is_refused_and_leaves_nothing(
             backup.restore(file, directory)
         assert not directory.exists(), number
         assert not list(tmp_path.glob("*.unfinished")), number
-        tally["corruptions refused"] += 1
+        tally["damages refused"] += 1
     file.write_bytes(whole)
     backup.restore(file, directory)
     with pytest.raises(BadSettings, match="not empty"):

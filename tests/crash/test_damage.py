@@ -92,7 +92,7 @@ def test_every_file_that_is_not_as_it_was_written_is_refused(damage: str, tmp_pa
         reader = opened(directory)
         assert (reader.generation, found(reader, "boat"), found(reader, "ship")) == (1, len(ASSETS), 0), name
         shutil.rmtree(directory)
-        tally["corruptions refused"] += 1
+        tally["damages refused"] += 1
 
 
 def test_what_was_changed_under_a_reader_is_not_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,7 @@
 """A server and an indexer on one library: searches are answered throughout, and what is new is found meanwhile."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from api.demo import LIBRARY
 from benchmarks.while_indexing import Report
 from search.engines.embedded import generation
+from search.serving import serving
 
 
 @pytest.mark.long
@@ -23,3 +27,27 @@ def test_what_is_taken_in_is_found_while_more_is_taken_in(tmp_path: Path) -> Non
     assert report.found_after
     published = max(generation.numbers(tmp_path / "library" / "generations"))
     assert published >= 3, "the demo's, one while it indexed, one at its end"
+
+
+@pytest.mark.long
+def test_a_processor_is_left_to_a_server(tmp_path: Path) -> None:
+    """Of each thread and process that an indexer has, when it has them all."""
+    mine = os.sched_getaffinity(0)
+    folder, library = tmp_path / "pictures", tmp_path / "library"
+    folder.mkdir()
+    library.mkdir()
+    for photo in sorted((LIBRARY / "photos").glob("*.jpg"))[:40]:
+        shutil.copy(photo, folder)
+    command = [sys.executable, "-m", "api", "index", str(folder), "--data-dir", str(library), "--json"]
+    expected = mine - {min(mine)} if len(mine) > 1 else mine
+    with serving(library), subprocess.Popen(command, stdout=subprocess.PIPE) as indexer:
+        assert indexer.stdout
+        indexer.stdout.readline()  # the first of the photographs is done
+        threads = list(Path(f"/proc/{indexer.pid}/task").iterdir())
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+        found = [os.sched_getaffinity(number) for number in (*(int(thread.name) for thread in threads), *children)]
+        indexer.terminate()
+        indexer.communicate()
+    assert children
+    assert len(found) > 3
+    assert found == [expected] * len(found)
