@@ -2,9 +2,8 @@
 
 A file whose size and time are as remembered costs a stat; a changed one is redone; one that went elsewhere is known by
 its content and stays the asset that it is; one that is gone is marked. A run looks at all, or where it is told that
-something changed. Work goes in small batches, each durable before
-the next begins, so that stopping at any moment loses at most the batch in hand. A file that cannot be taken is set
-aside by name with the reason, and the run goes on.
+something changed. Work goes in small batches, each durable before the next begins, so that stopping at any moment loses
+at most the batch in hand. A file that cannot be taken is set aside by name with the reason, and the run goes on.
 """
 
 import hashlib

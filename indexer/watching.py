@@ -55,7 +55,7 @@ class Watcher:
         all_at, again_at = 0.0, 0.0
         waiting: set[Path] = set()
         while not stop.is_set():
-            for rested in changes(folders, stop):
+            for rested in changes(folders, stop, without=self._library.directory):
                 waiting |= rested
                 now = monotonic()
                 if now < again_at:
@@ -82,12 +82,13 @@ class Watcher:
             all_at = 0.0  # a folder is another than it was
 
 
-def changes(folders: Sequence[Path], stop: Event) -> Iterator[set[Path]]:
+def changes(folders: Sequence[Path], stop: Event, *, without: Path | None = None) -> Iterator[set[Path]]:
     """Every moment the paths that were made, changed, moved or removed and have come to rest since; mostly none.
 
-    The first set comes once what happens from then on is told of. Ends when `stop` is set, and when one of the folders
-    is another than it was, as where a disk was mounted over it. Raises BadSettings where one cannot be watched, or is
-    gone, or lies empty after a change of that kind: nobody can say then whether its files are gone or elsewhere.
+    What happens below `without` is not told of. The first set comes once what happens from then on is. Ends when `stop`
+    is set, and when one of the folders is another than it was, as where a disk was mounted over it. Raises BadSettings
+    where one cannot be watched, or is gone, or lies empty after a change of that kind: nobody can say then whether its
+    files are gone or elsewhere.
     """
     roots = [folder.resolve() for folder in folders]
     for folder, root in zip(folders, roots, strict=True):
@@ -106,7 +107,8 @@ def changes(folders: Sequence[Path], stop: Event) -> Iterator[set[Path]]:
         )
         for events in told:
             now = monotonic()
-            moving |= {Path(path): now for _, path in events}
+            changed = {Path(path) for _, path in events}
+            moving |= {path: now for path in changed if not (without and path.is_relative_to(without))}
             if [_identity(root) for root in roots] != first:
                 for root in roots:
                     if not any(root.iterdir()):

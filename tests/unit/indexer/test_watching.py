@@ -53,6 +53,18 @@ def test_made_changed_moved_and_removed(folder: Path) -> None:
     assert {folder / "new", folder / "moved", folder / "there.jpg"} <= next_told(told)
 
 
+def test_the_library_within_the_folder_is_not_told_of(folder: Path) -> None:
+    """Else each run, which writes to it, would bring about the next."""
+    library = folder / ".loupe"
+    library.mkdir()
+    told = changes([folder], Event(), without=library)
+    next(told)
+    (library / "catalog.sqlite").write_bytes(b"x")
+    library.touch()
+    (folder / "a.jpg").write_bytes(b"x")
+    assert next_told(told) == {folder / "a.jpg"}
+
+
 def test_stopping_ends_it(folder: Path) -> None:
     stop = Event()
     Timer(0.2, stop.set).start()
