@@ -30,6 +30,9 @@ from search.renditions import RenditionStore
 CATALOG: Final = "catalog.sqlite"
 _MODEL: Final = "model"
 
+#: Bytes of the key that signs tokens.
+_KEY: Final = 32
+
 
 class Library:
     """A data directory, opened. `create` makes one where there is none; else that is BadSettings.
@@ -103,7 +106,7 @@ class Library:
     def model(self) -> str:
         """The name of the model in use; empty until one was chosen."""
         try:
-            return (self.directory / _MODEL).read_text(encoding="utf-8").strip()
+            return (self.directory / _MODEL).read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             return ""
 
@@ -129,14 +132,27 @@ class Library:
             os.close(descriptor)
 
     def secret(self) -> bytes:
-        """The key that signs this library's tokens, made at first use, readable by its owner only."""
+        """The key that signs this library's tokens, made at first use, readable by its owner only. Raises BadSettings
+        when it is not whole: nobody may be able to guess it."""
         path = self.directory / "secret"
+        if not path.exists():
+            aside = path.with_name(f"secret-{secrets.token_hex(8)}.new")
+            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(_KEY))
+            durable.sync(aside)
+            try:
+                os.link(aside, path)
+            except OSError:  # another process was first, or this disk has no links
+                if not path.exists():
+                    aside.replace(path)
+            aside.unlink(missing_ok=True)
+            durable.sync(self.directory)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return bytes.fromhex(path.read_text())
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-        durable.sync(path)
-        durable.sync(path.parent)
-        return bytes.fromhex(path.read_text())
+            key = bytes.fromhex(path.read_text())
+        except ValueError:
+            key = b""
+        if len(key) != _KEY:
+            raise BadSettings(
+                f"{path} is not as it was written.", "Remove it: another is made, and everybody signs in again."
+            )
+        return key

@@ -1,11 +1,11 @@
-"""Whether a library is as it was written: its catalog, its audit log, what was published, and the previews."""
+"""Whether a library is as it was written: its catalog, its audit log, its key, what was published, and the previews."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from search.catalog import RESTORE
 from search.engines.embedded import generation
-from search.errors import GenerationDamaged
+from search.errors import BadSettings, GenerationDamaged
 from search.library import Library
 from search.renditions import PREVIEW_SIZES
 
@@ -16,6 +16,10 @@ def wrong(library: Library) -> Iterator[str]:
         yield f"The catalog: {line}. {RESTORE}"
     if (number := library.catalog.first_broken_audit_line()) is not None:
         yield f"The audit log does not hold from line {number} on."
+    try:
+        library.secret()
+    except BadSettings as error:
+        yield str(error)
     yield from _published(library.generations)
     yield from _previews(library)
 

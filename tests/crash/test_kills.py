@@ -22,6 +22,7 @@ def survived(directory: Path, seed: int, acknowledged: int, scratch: Path) -> No
     """The library holds what was acknowledged, and at most the operation in hand beside it; what is published is sound;
     and once caught up, it answers as if it had been made at one go, and has no word of what was purged."""
     library = Library(directory, create=True)
+    assert len(library.secret()) == 32
     assert held(library) in (expected(seed, acknowledged), expected(seed, acknowledged + 1))
     for number in generation.numbers(directory / "generations"):
         generation.open_verified(directory / "generations", number)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search import verification
-from search.errors import CatalogDamaged
+from search.errors import BadSettings, CatalogDamaged
 from search.library import CATALOG, Library
 
 
@@ -75,3 +75,15 @@ def test_a_catalog_that_is_none_any_more_says_what_to_do(library: Library, tmp_p
     library.close()
     with pytest.raises(CatalogDamaged, match="loupe restore"):
         Library(tmp_path / "library")
+
+
+@pytest.mark.parametrize("key", [b"", b"00", b"\xff", b"0" * 63, b"0" * 66, b"no key" * 20])
+def test_a_key_that_is_not_whole_signs_nothing(key: bytes, library: Library) -> None:
+    """An empty one would let anybody sign as anybody."""
+    (library.directory / "secret").write_bytes(key)
+    with pytest.raises(BadSettings, match="signs in again"):
+        library.secret()
+    assert any("secret is not as it was written" in line for line in verification.wrong(library))
+    (library.directory / "secret").unlink()
+    assert len(library.secret()) == 32
+    assert list(verification.wrong(library)) == []

@@ -250,6 +250,7 @@ def _work(task: Task, told: int) -> None:
             has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (has + task.memory, -1))
         library = Library(Path(task.directory), create=True)
+        library.secret()
         with library.writer():
             engine = library.engine(MODELS)
             for number in range(task.first, task.last):
