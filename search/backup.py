@@ -153,7 +153,7 @@ def _unpacked(file: Path, directory: Path, progress: Progress) -> Contents:
                 else:
                     sums[member.name] = _written(data, _inside(directory, member.name))
                     progress(opened.tell(), total)
-    except (tarfile.TarError, msgspec.DecodeError) as error:
+    except (tarfile.TarError, msgspec.DecodeError, ValueError) as error:  # the last: no UTF-8, no name of a file
         raise BackupDamaged(f"{file} cannot be read: {error}.") from error
     if contents is None:
         raise BackupDamaged(f"{file} has no end.", "It was cut short: copy it again from where it was made.")

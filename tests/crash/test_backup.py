@@ -2,6 +2,8 @@
 
 import io
 import json
+import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -100,6 +102,32 @@ def test_a_backup_that_is_not_whole_is_refused_and_leaves_nothing(
     backup.restore(file, directory)
     with pytest.raises(BadSettings, match="not empty"):
         backup.restore(file, directory)
+
+
+def test_any_bit_that_changed_is_refused_or_carries_nothing(
+    library: Library, tmp_path: Path, tally: Counter[str]
+) -> None:
+    file, directory = tmp_path / "file.tar", tmp_path / "again"
+    backup.write(library, file)
+    backup.restore(file, tmp_path / "sound")
+    expected = contents(tmp_path / "sound")
+    whole, dice, refused = file.read_bytes(), random.Random(4), 0
+    for _ in range(300):
+        bit = dice.randrange(8 * len(whole))
+        file.write_bytes(whole[: bit // 8] + bytes([whole[bit // 8] ^ 1 << bit % 8]) + whole[bit // 8 + 1 :])
+        try:
+            backup.restore(file, directory)
+        except BackupDamaged:
+            refused += 1
+        else:
+            assert contents(directory) == expected, bit
+            shutil.rmtree(directory)
+    assert refused > 200
+    tally["damages refused"] += refused
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside"])

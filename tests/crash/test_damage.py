@@ -95,6 +95,23 @@ def test_every_file_that_is_not_as_it_was_written_is_refused(damage: str, tmp_pa
         tally["damages refused"] += 1
 
 
+def test_no_bit_of_a_manifest_may_change(tmp_path: Path, tally: Counter[str]) -> None:
+    """It has the number of the journal up to which nothing is read again: another would have changes passed over."""
+    opened(tmp_path).publish(corpus(12))
+    manifest = tmp_path / "00000001" / "manifest.json"
+    whole = manifest.read_bytes()
+    assert b'"head": 12' in whole
+    for bit in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        manifest.write_bytes(changed)
+        with pytest.raises(GenerationDamaged):
+            generation.open_verified(tmp_path, 1)
+        tally["changed bits of a manifest refused"] += 1
+    manifest.write_bytes(whole)
+    generation.open_verified(tmp_path, 1)
+
+
 def test_what_was_changed_under_a_reader_is_not_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     engine = opened(tmp_path)
     engine.publish(corpus(1))

@@ -1,9 +1,10 @@
 """Generations: derived files published as a whole, numbered, checksummed, and verified before use.
 
-A generation is written aside, every file fsynced, sealed with a manifest of SHA-256 sums, and renamed into place, so a
-crash leaves the one before it. FAISS opens most damaged files without a word, hence the sums: nothing is parsed before
-its bytes are known to be those that were written. Who reads a generation holds it, by a shared lock on its manifest
-that ends with the process at the latest; old ones that nobody holds are swept away when the next one is published.
+A generation is written aside, every file fsynced, sealed with a manifest of SHA-256 sums, its own among them, and
+renamed into place, so a crash leaves the one before it. FAISS opens most damaged files without a word, hence the sums:
+nothing is parsed before its bytes are known to be those that were written. Who reads a generation holds it, by a shared
+lock on its manifest that ends with the process at the latest; old ones that nobody holds are swept away when the next
+one is published.
 """
 
 import fcntl
@@ -24,7 +25,7 @@ from search.errors import GenerationDamaged
 
 _log = logging.getLogger(__name__)
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 _MANIFEST: Final = "manifest.json"
 _UNFINISHED: Final = "unfinished-"
 _LOCK: Final = ".lock"
@@ -38,12 +39,19 @@ Identity = tuple[int, int, int, int]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a generation is: the journal number it reflects, the model of each space, and each file's SHA-256."""
+    """What a generation is: the journal number it reflects, the model of each space, and each file's SHA-256; under a
+    seal, the SHA-256 of all that."""
 
     format: int
     head: int
     models: Mapping[str, str]
     files: Mapping[str, str]
+    seal: str = ""
+
+    def sealed(self) -> "Manifest":
+        """The same with the seal that belongs to it."""
+        bare = msgspec.json.encode(msgspec.structs.replace(self, seal=""), order="deterministic")
+        return msgspec.structs.replace(self, seal=hashlib.sha256(bare).hexdigest())
 
 
 class Hold:
@@ -97,7 +105,7 @@ def publish(
     known = before.sums if before else {}
     sums = {name: known.get(identity(aside / name)) or _sum(aside / name) for name in _file_names(aside)}
     manifest = aside / _MANIFEST
-    manifest.write_bytes(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, head, models, sums))))
+    manifest.write_bytes(msgspec.json.format(msgspec.json.encode(Manifest(FORMAT, head, models, sums).sealed())))
     for path in aside.rglob("*"):
         durable.sync(path)
     durable.move(aside, parent / f"{number:08d}")
@@ -150,12 +158,14 @@ def open_verified(parent: Path, number: int, before: Generation | None = None) -
     try:
         hold = Hold(directory)
         manifest = msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         if not directory.exists():
             raise FileNotFoundError(f"Generation {number} was swept away.") from error
         raise GenerationDamaged(f"Its manifest cannot be read ({error}).") from error
     if manifest.format != FORMAT:
         raise GenerationDamaged(f"Its format is {manifest.format}; this release reads format {FORMAT}.")
+    if manifest != manifest.sealed():
+        raise GenerationDamaged("Its manifest is not as it was written.")
     if missing := manifest.files.keys() ^ _file_names(directory):
         raise GenerationDamaged(f"Files are missing or do not belong: {', '.join(sorted(missing))}.")
     checked = before.sums if before else {}
