@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import httpx
 import msgspec
@@ -76,6 +78,33 @@ def make_intake() -> MakeIntake:
 
 def everyone_may(collection: str, *actions: Action) -> tuple[Grant, ...]:
     return tuple(Grant(ResourceKind.collection, collection, SubjectKind.everyone, "", action) for action in actions)
+
+
+# ---- what is counted, told when all is done
+
+
+_TALLY = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Counter[str]:
+    """How often what was survived or refused."""
+    return request.config.stash.setdefault(_TALLY, Counter())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # one of several processes that share the tests (pytest-xdist)
+        session.config.workeroutput["tally"] = dict(session.config.stash.get(_TALLY, Counter()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    node.config.stash.setdefault(_TALLY, Counter()).update(getattr(node, "workeroutput", {}).get("tally", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for what, times in sorted(config.stash.get(_TALLY, Counter()).items()):
+        terminalreporter.write_line(f"{times:,} {what}")
 
 
 # ---- the demo library, built and served once for all tests that look at it

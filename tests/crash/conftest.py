@@ -1,9 +1,8 @@
-"""What dies so that others can look at what it leaves, and how often that went well, told when all is done."""
+"""What dies so that others can look at what it leaves."""
 
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,19 +11,6 @@ import pytest
 
 from search.library import Library
 from tests.crash.workload import Outcome, Task, Work
-
-_TALLY = pytest.StashKey[Counter[str]]()
-
-
-@pytest.fixture
-def tally(request: pytest.FixtureRequest) -> Counter[str]:
-    """How often what was survived or refused."""
-    return request.config.stash.setdefault(_TALLY, Counter())
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for what, times in sorted(config.stash.get(_TALLY, Counter()).items()):
-        terminalreporter.write_line(f"{times:,} {what}")
 
 
 @pytest.fixture(scope="module")
