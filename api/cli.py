@@ -685,7 +685,7 @@ def backup(context: click.Context, file: Path, as_json: bool) -> None:
     if as_json:
         _emit({"file": str(file), "files": len(contents.files), "bytes": size})
     else:
-        _console.print(f"{file}: {len(contents.files):,} files, {size / 1e6:,.1f} MB.")
+        _console.print(f"{file}: {len(contents.files):,} files, {size / 1e6:,.1f} MB.", soft_wrap=True)
 
 
 @cli.command()
@@ -712,7 +712,7 @@ def restore(context: click.Context, file: Path, as_json: bool) -> None:
     if as_json:
         _emit({"dataDir": settings.data_dir, "files": len(contents.files), "assets": held})
     else:
-        _console.print(f"{settings.data_dir}: {held:,} assets are there again.")
+        _console.print(f"{settings.data_dir}: {held:,} assets are there again.", soft_wrap=True)
 
 
 @cli.command()
