@@ -614,21 +614,34 @@ def verify(context: click.Context, as_json: bool) -> None:
 
 @cli.command()
 @data_dir
+@json_option
 @click.pass_context
-def rebuild(context: click.Context) -> None:
-    """Derive the search index again from the catalog. No file is read and no model is run."""
+def rebuild(context: click.Context, as_json: bool) -> None:
+    """Make again what was derived: the search index from the catalog, for which no model is run and no file read, and
+    previews that are gone from their files.
+
+    \b
+    Example:
+      loupe verify || loupe rebuild
+    """
     settings = _settings(context)
     _let_others_go_first(settings)
     _must_exist(settings)
     from api import compose
-    from search.library import Library
 
-    library = Library(Path(settings.data_dir), languages=configuration.languages(settings))
-    models = compose.model_ids(compose.models_of(msgspec.structs.replace(settings, runtime="float32"), library))
-    with library.writer():
-        engine = library.engine(models)
-        library.publish(engine, models)
-    _console.print(f"Generation {engine.generation} is in force.")
+    with _stoppable() as stop, _progress_bar("Previews", as_json) as step:
+        generation, remade = compose.rebuild(settings, step, stop)
+    for file in remade.set_aside:
+        if as_json:
+            _emit({"event": "setAside", "path": file.path, "code": file.code, "reason": file.reason})
+        else:
+            _console.print(f"[yellow]no preview[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
+    if as_json:
+        _emit({"event": "done", "generation": generation, "previews": remade.made, "interrupted": stop.is_set()})
+    else:
+        again = f"; {remade.made:,} assets have their previews again" if remade.made else ""
+        _console.print(f"Generation {generation} is in force{again}.")
+    context.exit(FAILED if stop.is_set() else SET_ASIDE if remade.set_aside else DONE)
 
 
 @cli.command()

@@ -26,7 +26,7 @@ from api import answering, processes
 from api.app import create_app
 from api.auth import Person, Tokens, check_sign_in, read_people
 from api.settings import Settings, languages, models_directory
-from indexer import approved, facts
+from indexer import approved, facts, previews
 from indexer.manifest import parse_grant
 from indexer.media import Decoder, Limits
 from indexer.pipeline import Indexer, Progress, Summary
@@ -178,6 +178,19 @@ def _indexer(settings: Settings, library: Library, collection: str) -> Indexer:
     )
     models = models_of(settings, library)
     return Indexer(library, models, defaults=defaults, limits=limits(settings), workers=settings.workers)
+
+
+def rebuild(settings: Settings, progress: Callable[[Progress], None], stop: Event) -> tuple[int, previews.Remade]:
+    """Publish everything anew, and make the previews that are gone; the generation's number, and what came of it."""
+    library = Library(Path(settings.data_dir), languages=languages(settings))
+    try:
+        ids = model_ids(models_of(msgspec.structs.replace(settings, runtime="float32"), library))
+        with library.writer():
+            engine = library.engine(ids)
+            library.rebuild(engine, ids)
+            return engine.generation, previews.remake(library, limits(settings), progress, stop)
+    finally:
+        library.close()
 
 
 def purge(settings: Settings, ids: Sequence[str]) -> None:

@@ -9,10 +9,8 @@ at most the batch in hand. A file that cannot be taken is set aside by name with
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -130,7 +128,7 @@ class Indexer:
         aside = list(plan.aside)
         done = 0
         self._engine = engine = self._engine or self._library.engine(self._model_ids)
-        with self._staging() as staging, Publisher(lambda: self._publish(engine, settle=False)) as publisher:
+        with self._library.staging() as staging, Publisher(lambda: self._publish(engine, settle=False)) as publisher:
             for batch in self._prepared(plan.jobs, staging, stop):
                 good = [one for _, one in batch if isinstance(one, _Prepared)]
                 self._take_in(good)
@@ -151,17 +149,6 @@ class Indexer:
             problems=tuple(plan.problems),
             interrupted=done < len(plan.jobs),
         )
-
-    @contextmanager
-    def _staging(self) -> Iterator[Path]:
-        """A folder for renditions in the making. What a run that was killed left in it goes first."""
-        folder = self._library.directory / "staging"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(self, engine: EmbeddedEngine, *, settle: bool) -> None:
         self._library.catch_up(engine, self._model_ids, settle=settle)

@@ -13,6 +13,7 @@ DATA_DIR/catalog.sqlite     the truth
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from search import durable
 from search.catalog import Catalog
 from search.corpus import KINDS, CatalogSource
 from search.engine import Space
-from search.engines.embedded import EmbeddedEngine, synonyms
+from search.engines.embedded import EmbeddedEngine, generation, synonyms
 from search.engines.embedded.analysis import ENGLISH, Languages
 from search.errors import BadSettings, LibraryBusy
 from search.renditions import RenditionStore
@@ -73,6 +74,12 @@ class Library:
     def publish(self, engine: EmbeddedEngine, models: Mapping[Space, str]) -> None:
         """Derive everything from the catalog again. Call with the writer's lock held."""
         engine.publish(CatalogSource(self.catalog, models).corpus())
+
+    def rebuild(self, engine: EmbeddedEngine, models: Mapping[Space, str]) -> None:
+        """Derive everything from the catalog again, and let go of what was derived before, which may be damaged. Call
+        with the writer's lock held."""
+        self.publish(engine, models)
+        generation.keep_only(self.generations, engine.generation)
 
     def catch_up(self, engine: EmbeddedEngine, models: Mapping[Space, str], *, settle: bool = True) -> None:
         """Publish what changed (see `Engine.catch_up`). Call with the writer's lock held."""
@@ -130,6 +137,18 @@ class Library:
             yield
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A folder for renditions in the making. Call with the writer's lock held: what a run that was killed left in
+        it goes first."""
+        folder = self.directory / "staging"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def secret(self) -> bytes:
         """The key that signs this library's tokens, made at first use, readable by its owner only. Raises BadSettings

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from search import durable
+from search.types import Asset
 
 PREVIEW_SIZES: Final = (256, 640, 1280)
 
@@ -28,6 +29,12 @@ class RenditionStore:
 
     def path(self, content_hash: str, name: str) -> Path:
         return self._folder(content_hash) / name
+
+    def whole(self, asset: Asset) -> bool:
+        """Whether all is there that was made of an asset."""
+        previews = all(self.preview(asset.content_hash, size).is_file() for size in PREVIEW_SIZES)
+        played = not asset.has_playback or self.playback(asset.content_hash)
+        return (previews or not asset.has_preview) and bool(played)
 
     def hashes(self) -> set[str]:
         """The content hashes that there is something of."""

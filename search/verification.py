@@ -7,7 +7,6 @@ from search.catalog import RESTORE
 from search.engines.embedded import generation
 from search.errors import BadSettings, GenerationDamaged
 from search.library import Library
-from search.renditions import PREVIEW_SIZES
 
 
 def wrong(library: Library) -> Iterator[str]:
@@ -36,7 +35,5 @@ def _published(parent: Path) -> Iterator[str]:
 
 def _previews(library: Library) -> Iterator[str]:
     for asset in library.catalog.every_asset():
-        if asset.has_preview:
-            for size in PREVIEW_SIZES:
-                if not library.renditions.preview(asset.content_hash, size).is_file():
-                    yield f"{asset.path}: its preview of {size} pixels is gone. {RESTORE}"
+        if not library.renditions.whole(asset):
+            yield f"{asset.path}: what was made of it to look at or to play is not all there. Run `loupe rebuild`."

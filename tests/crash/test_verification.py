@@ -44,8 +44,8 @@ WRONG: dict[str, tuple[Callable[[Library], None], str, str]] = {
     "an audit line gone": (_sql("DELETE FROM audit WHERE number = 1"), "from line 1 on", ""),
     "a preview gone": (
         _sql("UPDATE assets SET has_preview = 1, content_hash = 'abcdef'"),
-        "its preview of 640 pixels",
-        "loupe restore",
+        "is not all there",
+        "loupe rebuild",
     ),
     "a row without its asset": (
         _sql("INSERT INTO statuses (asset, status, by, at) VALUES (99999, 'approved', 'x', '2026-01-01')"),

@@ -7,11 +7,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from api.demo import LIBRARY
+from search.catalog import Catalog
+from search.library import CATALOG
+from search.renditions import RenditionStore
 from tests.conftest import Server
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -109,10 +113,21 @@ def test_damage_is_found_and_mended(demo: Server, loupe: Run, tmp_path: Path) ->
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
+    with closing(Catalog.at(copy / CATALOG)) as catalog:
+        films = [asset for asset in catalog.every_asset() if asset.has_playback]
+    store = RenditionStore(copy / "renditions")
+    whole = {path: path.read_bytes() for film in films for path in store.path(film.content_hash, "").iterdir()}
+    assert len(whole) > 3
+    for path in whole:
+        path.unlink()
     verified = loupe("verify", data_dir=copy)
     assert verified.returncode == 3
-    assert "loupe rebuild" in verified.stdout
-    assert loupe("rebuild", data_dir=copy).returncode == 0
+    assert verified.stdout.count("loupe rebuild") == 1 + len(films)
+    rebuilt = loupe("rebuild", "--json", data_dir=copy)
+    assert rebuilt.returncode == 0
+    assert json.loads(rebuilt.stdout.splitlines()[-1])["previews"] == len(films)
+    assert {path for path in whole if path.is_file()} == whole.keys()
+    assert loupe("verify", data_dir=copy).returncode == 0
     found = json.loads(loupe("search", "espresso", "--as", "mara", "--json", data_dir=copy).stdout)
     assert found["hits"][0]["asset"]["id"] == "espresso-cup"
 
