@@ -350,7 +350,8 @@ def _progress_bar(title: str, as_json: bool = False, *, transient: bool = False)
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console, transient=transient) as bar:
+    unseen = transient and not _console.is_terminal
+    with Progress(*columns, console=_console, transient=transient, disable=unseen) as bar:
         task = bar.add_task(title, total=None, rate="", visible=False)
 
         def step(at: "Step") -> None:
