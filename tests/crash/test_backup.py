@@ -104,6 +104,7 @@ def test_a_backup_that_is_not_whole_is_refused_and_leaves_nothing(
         backup.restore(file, directory)
 
 
+@pytest.mark.long
 def test_any_bit_that_changed_is_refused_or_carries_nothing(
     library: Library, tmp_path: Path, tally: Counter[str]
 ) -> None:

@@ -95,6 +95,7 @@ def test_every_file_that_is_not_as_it_was_written_is_refused(damage: str, tmp_pa
         tally["damages refused"] += 1
 
 
+@pytest.mark.long
 def test_no_bit_of_a_manifest_may_change(tmp_path: Path, tally: Counter[str]) -> None:
     """It has the number of the journal up to which nothing is read again: another would have changes passed over."""
     opened(tmp_path).publish(corpus(12))
