@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ from search.errors import BadSettings, InvalidInput, LoupeError
 if TYPE_CHECKING:
     from indexer.pipeline import Progress as Step
     from indexer.pipeline import Summary
+    from search.catalog import SetAside
     from search.types import Hit, Page, Principal
 
 DONE: Final = 0
@@ -297,8 +298,7 @@ def _watch(
 
 def _tell_run(summary: "Summary", as_json: bool, *, at: str = "") -> None:
     if as_json:
-        for file in summary.set_aside:
-            _emit({"event": "setAside", "path": file.path, "code": file.code, "reason": file.reason})
+        _tell_aside(summary.set_aside, "set aside", as_json)
         _emit({"event": "done"} | {k: v for k, v in msgspec.to_builtins(summary).items() if k != "set_aside"})
     else:
         _tell_summary(summary, at=at)
@@ -374,9 +374,17 @@ def _bytes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def _tell_aside(files: "Iterable[SetAside]", said: str, as_json: bool = False) -> None:
+    """Name the files that could not be taken, each with the reason."""
+    for file in files:
+        if as_json:
+            _emit({"event": "setAside", "path": file.path, "code": file.code, "reason": file.reason})
+        else:
+            _console.print(f"[yellow]{said}[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
+
+
 def _tell_summary(summary: "Summary", *, at: str = "") -> None:
-    for file in summary.set_aside:
-        _console.print(f"[yellow]set aside[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
+    _tell_aside(summary.set_aside, "set aside")
     for problem in summary.problems:
         _console.print(f"[yellow]manifest[/yellow] {escape(problem)}", soft_wrap=True)
     said = [f"{summary.indexed:,} indexed", f"{summary.unchanged:,} unchanged"]
@@ -632,17 +640,13 @@ def rebuild(context: click.Context, as_json: bool) -> None:
 
     with _stoppable() as stop, _progress_bar("Previews", as_json) as step:
         generation, remade = compose.rebuild(settings, step, stop)
-    for file in remade.set_aside:
-        if as_json:
-            _emit({"event": "setAside", "path": file.path, "code": file.code, "reason": file.reason})
-        else:
-            _console.print(f"[yellow]no preview[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
+    _tell_aside(remade.set_aside, "no preview", as_json)
     if as_json:
-        _emit({"event": "done", "generation": generation, "previews": remade.made, "interrupted": stop.is_set()})
+        _emit({"event": "done", "generation": generation, "previews": remade.made, "interrupted": remade.interrupted})
     else:
         again = f"; {remade.made:,} assets have their previews again" if remade.made else ""
         _console.print(f"Generation {generation} is in force{again}.")
-    context.exit(FAILED if stop.is_set() else SET_ASIDE if remade.set_aside else DONE)
+    context.exit(FAILED if remade.interrupted else SET_ASIDE if remade.set_aside else DONE)
 
 
 @cli.command()
@@ -858,8 +862,7 @@ def model_use(context: click.Context, name: str, as_json: bool) -> None:
 
     with _stoppable() as stop, _progress_bar("Embedding", as_json) as step:
         done = compose.use_model(settings, name, step, stop)
-    for file in done.set_aside:
-        _console.print(f"[yellow]Not embedded:[/yellow] {escape(file.path)}: {escape(file.reason)}", soft_wrap=True)
+    _tell_aside(done.set_aside, "Not embedded:")
     if as_json:
         _emit(done)
     elif done.interrupted:

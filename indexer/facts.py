@@ -12,7 +12,7 @@ import msgspec
 
 from indexer.manifest import GrantRule, ManifestRow, parse_fields, unknown_columns
 from indexer.metadata import read_json_sidecar, read_xmp_sidecar
-from indexer.sources import Source
+from indexer.sources import Source, stamp
 from search.errors import BadManifest
 from search.types import Grant, Licence, Release, ResourceKind, Rights, Status
 
@@ -29,18 +29,9 @@ class Defaults(msgspec.Struct, frozen=True):
 
 def digest(source: Source, row: ManifestRow | None, listed: bool, defaults: Defaults) -> str:
     """Changes whenever the sidecars, the manifest's row or the defaults do; costs a stat a sidecar."""
-    sidecars = [(str(path), *_stamp(path)) for path in source.sidecars()]
+    sidecars = [(str(path), *stamp(path)) for path in source.sidecars()]
     said = msgspec.structs.replace(row, line=0) if row else None
     return hashlib.sha256(msgspec.json.encode((sidecars, said, listed, defaults))).hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """The size and time of a file; zeros when it has just gone, which is another change."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
 
 
 def gather(source: Source, embedded: Mapping[str, object], row: ManifestRow | None) -> ManifestRow:

@@ -32,7 +32,7 @@ from search.corpus import KINDS, description_text, embed_segments
 from search.embedding import Models
 from search.engine import Space
 from search.engines.embedded import EmbeddedEngine
-from search.errors import LoupeError, MediaError
+from search.errors import BrokenMedia, LoupeError
 from search.library import Library
 from search.types import Asset, ResourceKind, Segment, SegmentKind, Status
 
@@ -282,15 +282,10 @@ class Indexer:
                 return self._described_anew(job)
             content_hash = hash_of(source.path)
             decoded = decoder.decode(source.path)
-            for name, made in decoded.renditions.items():
-                self._library.renditions.take(content_hash, name, Path(made))
+            self._library.renditions.take(content_hash, decoded.renditions)
             return self._decoded(job, content_hash, decoded)
-        except MediaError as error:
-            return SetAside(str(source.path), error.code, str(error), source.byte_size, source.mtime_ns)
-        except LoupeError as error:
-            return SetAside(str(source.path), error.code, str(error), source.byte_size, source.mtime_ns)
-        except OSError as error:
-            return SetAside(str(source.path), "unreadable", f"It cannot be read: {error.strerror}.")
+        except (LoupeError, OSError) as error:
+            return set_aside(str(source.path), error, source.byte_size, source.mtime_ns)
 
     def _decoded(self, job: _Job, content_hash: str, decoded: Decoded) -> _Prepared:
         """An asset from its decoded bytes and all that is said of it."""
@@ -430,6 +425,22 @@ def hash_of(path: Path) -> str:
     """The content hash of a file. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def decoded_again(asset: Asset, decoder: Decoder) -> Decoded:
+    """What the file of an asset is decoded to, as when it was indexed. Raises MediaError, also when it is another file
+    by now, and OSError."""
+    path = Path(asset.path)
+    if hash_of(path) != asset.content_hash:
+        raise BrokenMedia("It has changed since it was indexed.", "Index it again.")
+    return decoder.decode(path)
+
+
+def set_aside(path: str, error: LoupeError | OSError, byte_size: int = 0, mtime_ns: int = 0) -> SetAside:
+    """Why a file could not be taken. One that cannot be read is tried again, whatever its size and time."""
+    if isinstance(error, OSError):
+        return SetAside(path, "unreadable", f"It cannot be read: {error.strerror}.")
+    return SetAside(path, error.code, str(error), byte_size, mtime_ns)
 
 
 def _below(path: str, roots: Sequence[Path]) -> bool:

@@ -7,9 +7,8 @@ to do: a generation of the new vectors is published, and only then the new name 
 search is answered with the old model, whose vectors stay.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -18,12 +17,12 @@ import msgspec
 from PIL import Image
 
 from indexer.media import Decoder, Limits, picture
-from indexer.pipeline import Progress, frame_key, hash_of
+from indexer.pipeline import Progress, decoded_again, frame_key, set_aside
 from search.catalog import SetAside
 from search.corpus import KINDS, embed_segments
 from search.embedding import Models
 from search.engine import Space
-from search.errors import BrokenMedia, LibraryBusy, LoupeError
+from search.errors import LibraryBusy, LoupeError
 from search.library import Library
 from search.types import Asset, Segment, SegmentKind
 
@@ -60,7 +59,8 @@ class Reembedder:
         stop = stop or Event()
         aside: dict[str, SetAside] = {}
         done = 0
-        with self._decoder() as decoder:
+        # What is rendered on the way is not needed here.
+        with self._library.staging("staging-model") as folder, closing(Decoder(self._limits, folder)) as decoder:
             while True:
                 lacking = self._lacking(aside)
                 for start in range(0, len(lacking), BATCH):
@@ -99,7 +99,7 @@ class Reembedder:
             try:
                 pictures |= self._pictures(asset, [one for one in segments if one.kind in KINDS[Space.visual]], decoder)
             except (LoupeError, OSError) as error:
-                aside[path] = SetAside(path, getattr(error, "code", "unreadable"), str(error), asset.byte_size, 0)
+                aside[path] = set_aside(path, error, asset.byte_size)
         visual, text = self._ids[Space.visual], self._ids[Space.text]
         seen = self._models.visual.embed_images(pictures.values())
         catalog.put_embeddings(visual, dict(zip(pictures, seen, strict=True)))
@@ -118,23 +118,8 @@ class Reembedder:
         if preview.is_file() and all(one.kind is SegmentKind.image for one in wanted.values()):
             with Image.open(preview) as opened:
                 return dict.fromkeys(wanted, opened.convert("RGB"))
-        if hash_of(Path(asset.path)) != asset.content_hash:
-            raise BrokenMedia("It has changed since it was indexed.", "Index it again.")
-        frames = {frame_key(asset.content_hash, frame): frame for frame in decoder.decode(Path(asset.path)).frames}
+        frames = {frame_key(asset.content_hash, frame): frame for frame in decoded_again(asset, decoder).frames}
         return {key: picture(frames[key]) for key in wanted if key in frames}
-
-    @contextmanager
-    def _decoder(self) -> Iterator[Decoder]:
-        """A decoder with a folder of its own for renditions in the making, which are not needed here."""
-        folder = self._library.directory / "staging-model"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        decoder = Decoder(self._limits, folder)
-        try:
-            yield decoder
-        finally:
-            decoder.close()
-            shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _turn(self, stop: Event) -> Iterator[bool]:

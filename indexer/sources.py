@@ -103,6 +103,15 @@ def find(
                 yield source
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """The size and time of a file, which change when it does; zeros when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
 def spoken_of(path: Path) -> Iterator[Path]:
     """The files that a sidecar speaks of, or spoke of while it was there; of any other file none."""
     if path.suffix.lower() in SIDECARS and path.parent.is_dir():

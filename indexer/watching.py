@@ -10,6 +10,7 @@ from typing import Final
 import watchfiles
 
 from indexer.pipeline import Indexer, Progress, Summary
+from indexer.sources import stamp
 from search.errors import BadSettings, LoupeError
 from search.library import Library
 
@@ -51,7 +52,8 @@ class Watcher:
         all is looked at again.
         """
         indexer: Indexer | None = None
-        name, said, described, begun = "", "", None, False
+        looked_at: tuple[str, object] = ("", None)  # the model, and how the manifest was
+        said = ""
         all_at, again_at = 0.0, 0.0
         waiting: set[Path] = set()
         while not stop.is_set():
@@ -60,24 +62,24 @@ class Watcher:
                 now = monotonic()
                 if now < again_at:
                     continue
-                if (name, described) != (now_is := (self._model(), _stamp(manifest))):
+                if looked_at != (now_is := (self._model(), manifest and stamp(manifest))):
                     all_at = now
                 if not waiting and now < all_at:
                     continue
                 try:
-                    if indexer is None or name != now_is[0]:
+                    if indexer is None or looked_at[0] != now_is[0]:
                         indexer = self._made()
                     with self._library.writer(), self._bar() as step:
                         ended = indexer.run(folders, manifest, step, stop, None if now >= all_at else waiting)
                 except LoupeError as error:
-                    if not begun:
+                    if not looked_at[0]:
                         raise
                     if str(error) != said:
                         self._tell(error)
                     said, again_at, all_at = str(error), now + _AGAIN, 0.0
                     continue
                 all_at = now + _ALL if now >= all_at else all_at
-                (name, described), begun, said, waiting = now_is, True, "", set()
+                looked_at, said, waiting = now_is, "", set()
                 self._tell(ended)
             all_at = 0.0  # a folder is another than it was
 
@@ -135,11 +137,3 @@ def _identity(folder: Path) -> tuple[int, int]:
     except OSError as error:
         raise BadSettings(f"{folder} is not there any more.", "Bring it back and watch it again.") from error
     return found.st_dev, found.st_ino
-
-
-def _stamp(manifest: Path | None) -> tuple[int, int] | None:
-    """Changes when the manifest does."""
-    if manifest is None or not manifest.exists():
-        return None
-    found = manifest.stat()
-    return found.st_size, found.st_mtime_ns

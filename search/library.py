@@ -139,10 +139,10 @@ class Library:
             os.close(descriptor)
 
     @contextmanager
-    def staging(self) -> Iterator[Path]:
-        """A folder for renditions in the making. Call with the writer's lock held: what a run that was killed left in
-        it goes first."""
-        folder = self.directory / "staging"
+    def staging(self, name: str = "staging") -> Iterator[Path]:
+        """A folder for renditions in the making. What a run that was killed left in it goes first, so that of each name
+        there is one at a time: hold the writer's lock, or give a name of your own."""
+        folder = self.directory / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:

@@ -1,6 +1,7 @@
 """Where the pictures and proxies made of an asset's content are kept: by content hash, so equal files share them."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -44,11 +45,12 @@ class RenditionStore:
         """Remove whatever was made of a content."""
         shutil.rmtree(self._folder(content_hash), ignore_errors=True)
 
-    def take(self, content_hash: str, name: str, file: Path) -> None:
-        """Move a finished file in. It is durable once this returns."""
-        target = self.path(content_hash, name)
-        durable.folder(target.parent)
-        durable.move(file, target)
+    def take(self, content_hash: str, files: Mapping[str, str]) -> None:
+        """Move finished files in, by name. They are durable once this returns."""
+        for name, file in files.items():
+            target = self.path(content_hash, name)
+            durable.folder(target.parent)
+            durable.move(Path(file), target)
 
     def _folder(self, content_hash: str) -> Path:
         return self._directory / content_hash[:2] / content_hash

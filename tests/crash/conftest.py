@@ -39,6 +39,6 @@ def library(work: Work, tmp_path: Path) -> Iterator[Library]:
     made.use("a model")
     staged = tmp_path / "staged"
     staged.write_bytes(os.urandom(5000))
-    made.renditions.take("abcdef", "256.webp", staged)
+    made.renditions.take("abcdef", {"256.webp": str(staged)})
     yield made
     made.close()
