@@ -266,12 +266,13 @@ class Columns:
         """The assets that have a day in the column."""
         return self._days[column].known
 
-    def most_frequent(self, column: str, scope: BitMap, most: int) -> list[Count]:
+    def most_frequent(self, column: str, scope: BitMap, most: int, key: bytes) -> list[Count]:
         """The values of a facet that most assets of the scope have, with their counts, equal ones by name.
 
-        Kept for the scopes asked for last: pages are turned, and a person asks again with other words.
+        Kept for the scopes asked for last: pages are turned, and a person asks again with other words. `key` is what
+        tells the scope from others: what it is serialised to.
         """
-        known = self._most_frequent.of(scope.serialize(), dict)
+        known = self._most_frequent.of(key, dict)
         if (column, most) not in known:
             known[column, most] = self._counts(column, scope, most)
         return known[column, most]

@@ -55,8 +55,9 @@ def counts(columns: Columns, query: Query, found: Scope, picked: Mapping[str, Bi
     facets = {}
     for facet in FACETS:
         scope = scopes.get(facet, scopes[""])
-        assets = scope.reviewable if facet == "status" else scope.assets
-        facets[facet] = dict(columns.most_frequent(facet, assets, VALUES))
+        if facet == "status":
+            scope = scope.narrowed(scope.reviewable)
+        facets[facet] = dict(columns.most_frequent(facet, scope.assets, VALUES, scope.key))
     if not facets["status"]:
         del facets["status"]
     return facets

@@ -198,7 +198,7 @@ class Scope:
     modify them. What is not asked for is not cut down to the assets: narrowing costs one operation.
     """
 
-    __slots__ = ("_by_reason", "_cleared", "_reviewable", "assets")
+    __slots__ = ("_by_reason", "_cleared", "_key", "_reviewable", "assets")
 
     def __init__(
         self, maker: object, assets: BitMap, cleared: BitMap, reviewable: BitMap, by_reason: Mapping[Reason, BitMap]
@@ -209,6 +209,14 @@ class Scope:
         self._cleared = cleared
         self._reviewable = reviewable
         self._by_reason = by_reason
+        self._key: bytes | None = None
+
+    @property
+    def key(self) -> bytes:
+        """What tells its assets from those of others: under this, what was worked out of them may be kept."""
+        if self._key is None:
+            self._key = self.assets.serialize()
+        return self._key
 
     def narrowed(self, assets: BitMap) -> "Scope":
         """This scope less every asset that is not among `assets`."""

@@ -10,7 +10,9 @@ lists left aside are asked, each time, how many rows better than the worst found
 
 where a row's inner product with the query is that of the list's centroid, which is known, and that of the row's
 residual, whose deviation is known from a sample of residuals, and whose distribution was counted when the index was
-made. Looking ends when the sum is below a tolerance. Nothing in it is tuned to a kind of filter or of query.
+made. What is expected is weighed by what came of it so far: the lists that were looked through were expected to hold
+some number of rows above the threshold, and hold as many as were asked for. Looking ends when the sum is below a
+tolerance. Nothing in it is tuned to a kind of filter or of query.
 
 Useful for: segments of tens of thousands of rows and more. Not useful for: few allowed rows (`rows` scores them all).
 """
@@ -44,6 +46,9 @@ _ROUNDS: Final = 10
 _KEPT: Final = 4
 _TOGETHER: Final = 2
 
+#: The foremost of these dimensions along which it is known how far the rows of a list spread.
+_SPREAD: Final = 32
+
 #: Errors, and queries, that the model is made of; rows that are added at a time.
 _SAMPLED: Final = 512
 _ADDED: Final = 1 << 16
@@ -62,6 +67,13 @@ _TOLERANCE: Final = 0.005
 _FIRST_OF_ANSWER: Final = 100
 _TOLERANCE_AFTER: Final = 0.025
 
+#: Rows that the model's word for what lists hold counts as much as, beside those that were found.
+_TRUSTED: Final = 5.0
+
+#: FAISS's way to scan codes that keeps what is best in a reservoir, for one query at a time. The one that it would take
+#: by itself is for several, and a sixth slower.
+_ONE_BY_ONE: Final = 11
+
 #: Allowed rows in the lists that are looked into first, and rows whose code is so good that they are scored: all but
 #: those whose code is so many deviations below what is wanted. The codes of odd rows are off by five and more.
 _FIRST: Final = 1000
@@ -69,7 +81,7 @@ _SCORED: Final = 600
 _REACH: Final = 6.0
 
 #: Rows whose codes are asked for at once, for each row of the answer: to ask for more is to look at all codes again.
-_FETCHED: Final = 6
+_FETCHED: Final = 4
 
 #: Rows that are scored for their codes before a scan of all is the better way.
 _HOPELESS: Final = 1 << 16
@@ -89,29 +101,33 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Allowed(msgspec.Struct, frozen=True):
-    """Which rows may be found: as bits (uint8, eight a byte, the lowest first), how many, and whether all there are."""
+    """Which rows may be found: as bits (uint8, eight a byte, the lowest first), how many, whether all there are, and
+    how many in each list, int64 [lists]."""
 
     bits: NDArray[np.uint8]
     count: int
     every: bool
+    listed: Numbers
 
 
 class Lists:
     """Lists over the rows of a segment. Safe to share between threads."""
 
-    def __init__(self, codes: Any, model: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, codes: Any, model: Mapping[str, NDArray[Any]], rows: Rows) -> None:
         self.codes = codes
-        self.axes, self.turn, self.centroids = (model[name] for name in ("axes", "turn", "centroids"))
-        self.variances, self.errors, self.beyond = (model[name] for name in ("variances", "errors", "beyond"))
-        self.sizes = model["sizes"]
+        self.codes.implem = _ONE_BY_ONE
+        self.axes, self.turn, self.variances = (model[name] for name in ("axes", "turn", "variances"))
+        # What each query is multiplied with is to be small: between searches it leaves the processor's caches.
+        self.centroids, self.errors = (rows.coarse(model[name]) for name in ("centroids", "errors"))
+        self.beyond, self.sizes = model["beyond"], model["sizes"]
         self._filled = np.flatnonzero(self.sizes)
         self._words = np.append(0, np.cumsum(-(-self.sizes // _WORD)))[self._filled]
 
     @classmethod
-    def open(cls, directory: Path) -> "Lists":
+    def open(cls, directory: Path, rows: Rows) -> "Lists":
         """Read what `write` wrote. Only for files that a generation's manifest vouches for."""
         with np.load(directory / _MODEL) as model:
-            return cls(faiss.read_index(str(directory / CODES)), dict(model))
+            return cls(faiss.read_index(str(directory / CODES)), dict(model), rows)
 
     def best(self, rows: Rows, query: Vector, allowed: Allowed, limit: int) -> Found:
         """The `limit` best of the allowed rows but for a few in a thousand; fewer only where fewer are allowed."""
@@ -121,9 +137,9 @@ class Lists:
             look.into(chosen)
         return look.found()
 
-    def counts(self, allowed: Allowed) -> Numbers:
-        """How many allowed rows each list has."""
-        words = np.bitwise_count(allowed.bits.view(np.uint64))
+    def counts(self, bits: NDArray[np.uint8]) -> Numbers:
+        """How many of some rows (uint8, eight a byte, the lowest first) each list has, int64 [lists]."""
+        words = np.bitwise_count(bits.view(np.uint64))
         counts = np.zeros(len(self.sizes), np.int64)
         counts[self._filled] = np.add.reduceat(words, self._words, dtype=np.int64)
         return counts
@@ -138,10 +154,11 @@ class _Look:
         self._tolerated = _TOLERANCE * first + _TOLERANCE_AFTER * (limit - first)
         self._asked = rows.asked(query)
         self._turned = lists.turn @ (lists.axes @ query)
-        self._near = lists.centroids @ query
+        self._near = rows.coarsely(self._asked, lists.centroids)
         self._deviations = _deviations(lists.variances, query[None], lists.axes)[:, 0]
-        self._off = float(np.linalg.norm(lists.errors @ query)) / len(lists.errors) ** 0.5 + _LEAST
-        self._counts = lists.counts(allowed)
+        off = rows.coarsely(self._asked, lists.errors)
+        self._off = float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
+        self._counts = allowed.listed
         self._allowed = allowed
         self._selector = None if allowed.every else faiss.IDSelectorBitmap(allowed.bits)
         self._seen = np.zeros(len(self._counts), np.bool_)
@@ -166,7 +183,10 @@ class _Look:
         """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
         short = (self._threshold - self._near) / self._deviations
         expected = self._counts * self._lists.beyond[np.clip(short / _STEP, 0, _STEPS).astype(np.intp)]
+        of_seen = float(expected[self._seen].sum())
         expected[self._seen] = 0
+        if np.isfinite(self._threshold):
+            expected *= (self._limit + _TRUSTED) / (of_seen + _TRUSTED)
         left = float(expected.sum())
         if left <= self._tolerated:
             return np.zeros(0, np.int64)
@@ -265,7 +285,8 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
     order, sizes = _order(lists, count)
     residuals = learned - centroids[lists[sample]]
     codes = _codes(quantizer, (residuals @ basis.T).astype(np.float32))
-    squares = np.zeros((count, len(axes) + 1))
+    spread = axes[:_SPREAD]
+    squares = np.zeros((count, len(spread) + 1))
     for start in range(0, len(order), _ADDED):
         part = np.arange(start, min(start + _ADDED, len(order)))
         part = part[order[part] >= 0]
@@ -273,7 +294,7 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
         codes.add_with_ids(np.ascontiguousarray(these @ basis.T), part)
         these -= centroids[lists[order[part]]]
         squares += _sums(
-            np.column_stack([(these @ axes.T) ** 2, (these * these).sum(axis=1)]), lists[order[part]], count
+            np.column_stack([(these @ spread.T) ** 2, (these * these).sum(axis=1)]), lists[order[part]], count
         )
     variances = _variances(squares / np.maximum(sizes, 1)[:, None], dimension)
     model = {
@@ -303,7 +324,7 @@ def _axes(
 
 
 def _variances(squares: NDArray[np.float64], dimension: int) -> NDArray[np.float32]:
-    """The variance of a list's residuals along each axis, and last across them, float32 [lists, kept + 1].
+    """The variance of a list's residuals along each axis, and last across them, float32 [lists, axes + 1].
 
     From the mean squares along the axes, and of the whole length.
     """
@@ -314,8 +335,9 @@ def _variances(squares: NDArray[np.float64], dimension: int) -> NDArray[np.float
 
 
 def _deviations(variances: NDArray[np.float32], queries: NDArray[np.float32], axes: NDArray[np.float32]) -> Scores:
-    """By how much residuals, [m] of them by their variances, deviate towards queries, [q, d]: float32 [m, q]."""
-    squares = (queries @ axes.T) ** 2
+    """By how much residuals, [m] of them by their variances along the first axes, deviate towards queries, [q, d]:
+    float32 [m, q]."""
+    squares = (queries @ axes[: variances.shape[1] - 1].T) ** 2
     across = np.maximum(0, (queries * queries).sum(axis=1) - squares.sum(axis=1))
     deviations: Scores = np.sqrt(variances @ np.column_stack([squares, across]).T)
     return deviations

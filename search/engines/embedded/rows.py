@@ -146,6 +146,18 @@ class Rows:
         scores: Scores = (256 * asked.step * self._bench.products(self._high, rows, asked.query)).astype(np.float32)
         return scores
 
+    def coarse(self, vectors: NDArray[np.float32]) -> Bytes:
+        """Other vectors, float32 [m, d], as they would be in the high plane by itself, to be scored beside rows."""
+        coarse = np.zeros((len(vectors), self._planes[0].d), np.int8)
+        coarse[:, : self.dimension] = np.rint(vectors / (256 * self._steps)).clip(-127, 127)
+        return coarse
+
+    @staticmethod
+    def coarsely(asked: Asked, coarse: Bytes) -> Scores:
+        """The inner products of such vectors with the query, float32 [m]."""
+        scores: Scores = (256 * asked.step * _products(asked.query, coarse)).astype(np.float32)
+        return scores
+
     def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best, by both planes, of rows that the high plane alone scored so: as `best` returns them."""
         if len(rows) > limit:
@@ -170,15 +182,21 @@ class _Bench(local):
 
     def products(self, codes: NDArray[np.uint8], rows: Numbers, query: Bytes) -> NDArray[np.float64]:
         """The inner products of some rows of a plane with a query of 16 bits (see `Asked`): whole, float64 [m]."""
-        products = np.empty((2, len(rows)))
+        products = np.empty(len(rows))
         for start in range(0, len(rows), _GATHERED):
             part = rows[start : start + _GATHERED]
             copied = self._room[: len(part)]
             np.take(codes, part, axis=0, out=copied, mode="clip")
             np.bitwise_xor(copied, _SIGN, out=copied)
-            products[:, start : start + len(part)] = numkong.cdist(query, copied.view(np.int8), "dot")
-        whole: NDArray[np.float64] = 256 * products[0] + products[1]
-        return whole
+            products[start : start + len(part)] = _products(query, copied.view(np.int8))
+        return products
+
+
+def _products(query: Bytes, vectors: Bytes) -> NDArray[np.float64]:
+    """The inner products of a query of 16 bits (see `Asked`) with vectors of 8, [m, d]: whole, float64 [m]."""
+    high, low = np.asarray(numkong.cdist(query, vectors, "dot"))
+    products: NDArray[np.float64] = 256.0 * high + low
+    return products
 
 
 def _bytes(whole: NDArray[np.int32]) -> tuple[Bytes, Bytes]:

@@ -98,8 +98,9 @@ class VectorIndex:
     @classmethod
     def open(cls, directory: Path) -> "VectorIndex":
         """Read what `write` wrote. Only for files that a generation's manifest vouches for."""
-        listed = Lists.open(directory) if (directory / lists.CODES).exists() else None
-        return cls(Rows.open(directory), listed, np.load(directory / _OWNERS))
+        rows = Rows.open(directory)
+        listed = Lists.open(directory, rows) if (directory / lists.CODES).exists() else None
+        return cls(rows, listed, np.load(directory / _OWNERS))
 
     @property
     def dimension(self) -> int:
@@ -118,7 +119,7 @@ class VectorIndex:
         # quarter more than so many have on average.
         wanted = limit if len(self) == len(self._all) else 5 * limit * len(self) // (4 * len(self._all))
         while True:
-            rows, scores, plan = self._best(inside, query, wanted)
+            rows, scores, plan = self._best(scope, inside, query, wanted)
             matches = _best_of_each(self._assets[rows], self._segments[rows], scores, limit)
             if len(matches) == limit or len(rows) == plan.allowed:
                 return Nearest(matches, plan)
@@ -130,13 +131,13 @@ class VectorIndex:
             return np.zeros((0, self.dimension), np.float32)
         return self._rows.read(self._of(as_array(self._all & BitMap([asset]))))
 
-    def _best(self, inside: BitMap, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
-        """The best rows of these assets, their scores, and how they were found."""
+    def _best(self, scope: Scope, inside: BitMap, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
+        """The best rows of the assets of a scope that are `inside`, their scores, and how they were found."""
         few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
         if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
             best, scores = self._rows.best(self._rows.asked(query), rows, limit)
             return best, scores, Plan("gather", len(rows), len(rows))
-        allowed = self._kept.of(inside.serialize(), lambda: self._mark(inside))
+        allowed = self._kept.of(scope.key, lambda: self._mark(inside))
         if self._lists is None or _MOST * limit > allowed.count:
             best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, allowed.count, limit)
             return best, scores, Plan("scan", allowed.count, allowed.count)
@@ -151,7 +152,10 @@ class VectorIndex:
         else:  # the last flag is no asset's, but that of the rows which belong to none
             marked = as_flags(inside, self._first + len(self._start)).take(self._assets)  # quicker than by brackets
         count = int(np.count_nonzero(marked))
-        return Allowed(np.packbits(marked, bitorder="little"), count, count == len(self))
+        bits = np.packbits(marked, bitorder="little")
+        return Allowed(
+            bits, count, count == len(self), self._lists.counts(bits) if self._lists else np.zeros(0, np.int64)
+        )
 
     def _of(self, assets: Numbers) -> Numbers:
         """All rows of some assets, each of which has rows here, int64 [m]."""

@@ -91,7 +91,9 @@ def test_counts_are_those_of_counting_asset_by_asset(
     inside = [asset for asset in library if asset.ordinal in scope]
     with counting_by(*way):
         for facet in FACETS:
-            assert columns.most_frequent(facet, BitMap(a.ordinal for a in inside), most) == counted(inside, facet, most)
+            scope = BitMap(a.ordinal for a in inside)
+            found = columns.most_frequent(facet, scope, most, scope.serialize())
+            assert found == counted(inside, facet, most)
 
 
 @given(
@@ -133,7 +135,8 @@ def test_what_is_updated_is_as_what_is_made_anew(
         fresh, inside = Columns().updated(put=library), BitMap(asset.ordinal for asset in library) & BitMap(scope)
         assert state.all == fresh.all
         for facet in FACETS:
-            assert state.most_frequent(facet, inside, 9) == fresh.most_frequent(facet, inside, 9)
+            key = inside.serialize()
+            assert state.most_frequent(facet, inside, 9, key) == fresh.most_frequent(facet, inside, 9, key)
         for word in WORDS:
             assert state.of("keyword", word) == fresh.of("keyword", word)
             assert state.keywords_beginning(word, inside, 9) == fresh.keywords_beginning(word, inside, 9)

@@ -138,6 +138,40 @@ def test_lists_miss_next_to_nothing_whatever_the_filter_and_the_query(everything
 
 
 @pytest.mark.usefixtures("listed_early")
+def test_what_was_found_sets_the_model_right(
+    everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "_FIRST", 50)
+    generator = np.random.default_rng(9)
+    rows, _ = clustered(generator, ASSETS)
+    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
+    queries = unit(rows[generator.choice(ASSETS, 20)] + rows[generator.choice(ASSETS, 20)])
+    listed = index._lists
+    assert listed is not None
+    model = listed.beyond
+
+    def looked(trusted: float, times: float) -> tuple[float, int]:
+        """The share that is missed, and the rows that are scored, of a model that expects so many times as much."""
+        monkeypatch.setattr(lists, "_TRUSTED", trusted)
+        monkeypatch.setattr(listed, "beyond", model * times)
+        missed, scored = [], 0
+        for query in queries:
+            answer = index.nearest(everything, query, 10)
+            similar = rows @ query
+            missed.append(np.mean(similar[[match.asset for match in answer.matches]] < np.sort(similar)[-10] - 1e-5))
+            scored += answer.plan.scored
+        return float(np.mean(missed)), scored
+
+    trusted = lists._TRUSTED
+    blindly_missed, _ = looked(1e9, 1 / 50)
+    missed, _ = looked(trusted, 1 / 50)
+    assert missed < blindly_missed / 2
+    _, blindly_scored = looked(1e9, 50)
+    missed, scored = looked(trusted, 50)
+    assert scored < 0.9 * blindly_scored and missed <= 0.01
+
+
+@pytest.mark.usefixtures("listed_early")
 def test_assets_of_many_rows_are_found_once_by_their_best(everything: policy.Scope, tmp_path: Path) -> None:
     generator = np.random.default_rng(5)
     rows, _ = clustered(generator, 3000)
