@@ -104,12 +104,16 @@ class KeywordIndex:
         sought = wanted(text, self.languages, synonyms)
         full = 100 * max(len(sought), 1)
         total = np.zeros(within.size, np.uint16)
+        found = []
         for word in sought:
             places, worth = self._word(within, word)
-            total[places] += worth
+            found.append(np.compress(total.take(places) == 0, places))
+            np.add.at(total, places, worth)
         places, _ = within.keep(self._postings.named(_folded(text)))
+        found.append(np.compress(total.take(places) == 0, places))
         total[places] = np.uint16(WHOLE * full)
-        return self._best(within, total, limit, full)
+        places = np.concatenate(found)
+        return self._best(within, places, total.take(places), limit, full)
 
     def containing(self, scope: Scope, phrase: str) -> BitMap:
         """See `Engine.containing`."""
@@ -148,18 +152,19 @@ class KeywordIndex:
         last[:-1] = places[1:] != places[:-1]
         return places[last], (packed[last] & 0xFF).astype(np.uint16)
 
-    def _best(self, within: "_Within", total: NDArray[np.uint16], limit: int, full: int) -> Matches:
+    def _best(
+        self, within: "_Within", places: NDArray[np.int64], scores: NDArray[np.uint16], limit: int, full: int
+    ) -> Matches:
         """The best document of each asset: the highest score first, of equal ones the newest asset."""
-        found = np.flatnonzero(total != 0)
-        scores, wanted = total[found], 2 * limit
+        wanted = 2 * limit
         while True:
             # An asset can have many documents: take more until enough assets are among them, and one over, since of
             # the last (the oldest with the lowest score) some documents may have been left.
-            some = _highest(scores, wanted)
-            rows, worth = within.rows(found[some]), scores[some]
-            assets = self._postings.assets[rows]
+            some = _highest(places, scores, wanted)
+            rows, worth = within.rows(places.take(some)), scores.take(some)
+            assets = self._postings.assets.take(rows)
             first = np.flatnonzero(np.diff(assets, prepend=-1))
-            if len(first) > limit or len(some) == len(found):
+            if len(first) > limit or len(some) == len(places):
                 break
             wanted *= 4
         if not len(first):
@@ -173,14 +178,16 @@ class KeywordIndex:
         )
 
 
-def _highest(scores: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
-    """Where the `count` highest scores stand, of equal ones the last; in order of place."""
+def _highest(places: NDArray[np.int64], scores: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
+    """Which have the `count` highest scores, of equal ones those with the last places; in order of place."""
     if count >= len(scores):
-        return np.arange(len(scores))
+        return places.argsort()
     least = np.partition(scores, len(scores) - count)[len(scores) - count]
     above = np.flatnonzero(scores > least)
     equal = np.flatnonzero(scores == least)
-    return np.sort(np.concatenate([above, equal[len(above) - count :]]))
+    last = np.argpartition(places.take(equal), len(above) - count)[len(above) - count :]
+    some = np.concatenate([above, equal.take(last)])
+    return some.take(places.take(some).argsort())
 
 
 class _Within:
@@ -203,12 +210,12 @@ class _Within:
             self._few = (np.repeat(starts, counts) + offsets).astype(np.uint32)
         else:
             last = max(int(known[-1]), scope.assets.max())
-            self._allowed = kept.of(scope.assets.serialize(), lambda: as_flags(scope.assets, last + 1)[known])
+            self._allowed = kept.of(scope.key, lambda: as_flags(scope.assets, last + 1)[known])
 
     def keep(self, entries: Numbers) -> tuple[NDArray[np.int64], Numbers]:
         """The places of the entries (by row, one a document) that are within the scope, and their weights."""
         if self._few is None:
-            kept = entries if self._allowed is None else np.compress(self._allowed[row_of(entries)], entries)
+            kept = entries if self._allowed is None else np.compress(self._allowed.take(row_of(entries)), entries)
             return row_of(kept).astype(np.int64), weight_of(kept)
         if not len(entries) or not len(self._few):
             return np.zeros(0, np.int64), entries[:0]
