@@ -74,9 +74,11 @@ _TRUSTED: Final = 5.0
 #: by itself is for several, and a sixth slower.
 _ONE_BY_ONE: Final = 11
 
-#: Allowed rows in the lists that are looked into first, and rows whose code is so good that they are scored: all but
-#: those whose code is so many deviations below what is wanted. The codes of odd rows are off by five and more.
+#: Allowed rows in the lists that are looked into first: so many at least, or so many times those asked for. And rows
+#: whose code is so good that they are scored: all but those whose code is so many deviations below what is wanted. The
+#: codes of odd rows are off by five and more.
 _FIRST: Final = 1000
+_FIRST_TIMES: Final = 50
 _SCORED: Final = 600
 _REACH: Final = 6.0
 
@@ -87,7 +89,7 @@ _FETCHED: Final = 4
 _HOPELESS: Final = 1 << 16
 
 #: Codes looked at before the threshold is seen anew, or so many times those looked at before, whichever is more.
-_AT_ONCE: Final = 100_000
+_AT_ONCE: Final = 150_000
 _MORE: Final = 2
 
 
@@ -116,7 +118,9 @@ class Lists:
     def __init__(self, codes: Any, model: Mapping[str, NDArray[Any]], rows: Rows) -> None:
         self.codes = codes
         self.codes.implem = _ONE_BY_ONE
-        self.axes, self.turn, self.variances = (model[name] for name in ("axes", "turn", "variances"))
+        self.variances = model["variances"]
+        self.spread = model["axes"][: self.variances.shape[1] - 1]
+        self.basis = model["turn"] @ model["axes"]
         # What each query is multiplied with is to be small: between searches it leaves the processor's caches.
         self.centroids, self.errors = (rows.coarse(model[name]) for name in ("centroids", "errors"))
         self.beyond, self.sizes = model["beyond"], model["sizes"]
@@ -153,9 +157,9 @@ class _Look:
         first = min(limit, _FIRST_OF_ANSWER)
         self._tolerated = _TOLERANCE * first + _TOLERANCE_AFTER * (limit - first)
         self._asked = rows.asked(query)
-        self._turned = lists.turn @ (lists.axes @ query)
+        self._turned = lists.basis @ query
         self._near = rows.coarsely(self._asked, lists.centroids)
-        self._deviations = _deviations(lists.variances, query[None], lists.axes)[:, 0]
+        self._deviations = _deviations(lists.variances, query[None], lists.spread)[:, 0]
         off = rows.coarsely(self._asked, lists.errors)
         self._off = float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
         self._counts = allowed.listed
@@ -177,7 +181,8 @@ class _Look:
         """The lists nearest to the query, enough to learn a first threshold from."""
         order = np.argsort(-(self._near + 2 * self._deviations))
         order = order[self._counts[order] > 0]
-        return order[: int(np.searchsorted(np.cumsum(self._counts[order]), max(_FIRST, 2 * self._limit))) + 1]
+        first = max(_FIRST, _FIRST_TIMES * self._limit)
+        return order[: int(np.searchsorted(np.cumsum(self._counts[order]), first)) + 1]
 
     def promising(self) -> Numbers:
         """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
@@ -304,7 +309,7 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
         "variances": variances,
         "sizes": sizes,
         "errors": _errors(codes.pq, basis, residuals, generator),
-        "beyond": _beyond(learned, residuals, variances[lists[sample]], axes, generator),
+        "beyond": _beyond(learned, residuals, variances[lists[sample]], spread, generator),
     }
     faiss.write_index(codes, str(directory / CODES))
     np.savez(directory / _MODEL, allow_pickle=False, **model)
@@ -335,9 +340,8 @@ def _variances(squares: NDArray[np.float64], dimension: int) -> NDArray[np.float
 
 
 def _deviations(variances: NDArray[np.float32], queries: NDArray[np.float32], axes: NDArray[np.float32]) -> Scores:
-    """By how much residuals, [m] of them by their variances along the first axes, deviate towards queries, [q, d]:
-    float32 [m, q]."""
-    squares = (queries @ axes[: variances.shape[1] - 1].T) ** 2
+    """By how much residuals, [m] of them by their variances, deviate towards queries, [q, d]: float32 [m, q]."""
+    squares = (queries @ axes.T) ** 2
     across = np.maximum(0, (queries * queries).sum(axis=1) - squares.sum(axis=1))
     deviations: Scores = np.sqrt(variances @ np.column_stack([squares, across]).T)
     return deviations

@@ -37,6 +37,9 @@ _LARGEST: Final = 127 * 256 + 127
 #: Bytes of a plane stand for what they are less 128; what makes bytes with a sign of them, and back.
 _SIGN: Final = np.uint8(128)
 
+#: What the parts of a query (see `_packed`) count.
+_PARTS: Final = np.array([256.0, 1.0, -256.0, -1.0])
+
 #: FAISS's kernels for bytes take sixteen dimensions at a time, and are many times slower for what is left over.
 _LANES: Final = 16
 
@@ -54,11 +57,16 @@ _DEVIATIONS: Final = 6.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A query as the planes take it, in fixed point too: int8 [2, dimensions as they are padded], the high bytes of 16
-    bits and the low ones, in steps of what `step` says. A score of the high plane alone is off by `blur` at most.
+    """A query as the planes take it, in fixed point too, in steps of what `step` says.
+
+    Of its 16 bits there are the high bytes, float32 [dimensions as they are padded], and both bytes as `_packed` packs
+    them, with what they come to in each product that is not to count. A score of the high plane alone is off by `blur`
+    at most.
     """
 
-    query: Bytes
+    high: NDArray[np.float32]
+    packed: Any
+    excess: float
     step: float
     blur: float
 
@@ -120,7 +128,9 @@ class Rows:
         whole[: len(query)] = query * self._steps
         step = max(float(np.abs(whole).max()) / _LARGEST, _TINY)
         blur = _DEVIATIONS * 256 * float(np.linalg.norm(whole)) / 12**0.5
-        return Asked(np.stack(_bytes(np.rint(whole / step).astype(np.int32))), step, blur)
+        both = np.stack(_bytes(np.rint(whole / step).astype(np.int32)))
+        excess = float(_SIGN) * float(both.sum(axis=1, dtype=np.int64) @ (256, 1))
+        return Asked(both[0].astype(np.float32), _packed(both), excess, step, blur)
 
     def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best of some rows, best first, and their inner products with the query, float32."""
@@ -128,14 +138,13 @@ class Rows:
 
     def best_of_all(self, asked: Asked, bits: NDArray[np.uint8], allowed: int, limit: int) -> tuple[Numbers, Scores]:
         """The same of the rows that bits allow (uint8, eight a byte, the lowest first), by one pass over all rows."""
-        high = asked.query[:1].astype(np.float32)
         unit = 256 * 256 * asked.step
         # The query's low bytes are left out too, each of which is off the nearest step of 256 by chance.
         blur = math.hypot(asked.blur, _DEVIATIONS * unit * self._longest / 12**0.5)
         params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         wanted = min(allowed, max(_ROUGH, 4 * limit))
         while True:
-            products, found = self._planes[0].search(high, wanted, params=params)
+            products, found = self._planes[0].search(asked.high[None], wanted, params=params)
             rows, scores = self.best(asked, found[0], limit)
             if wanted == allowed or unit * float(products[0, -1]) < scores[-1] - blur:
                 return rows, scores
@@ -143,19 +152,19 @@ class Rows:
 
     def roughly(self, asked: Asked, rows: Numbers) -> Scores:
         """The inner products of some rows with the query by the high plane alone, float32 [m], off by `asked.blur`."""
-        scores: Scores = (256 * asked.step * self._bench.products(self._high, rows, asked.query)).astype(np.float32)
+        scores: Scores = (256 * asked.step * self._bench.products(self._high, rows, asked)).astype(np.float32)
         return scores
 
-    def coarse(self, vectors: NDArray[np.float32]) -> Bytes:
+    def coarse(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Other vectors, float32 [m, d], as they would be in the high plane by itself, to be scored beside rows."""
         coarse = np.zeros((len(vectors), self._planes[0].d), np.int8)
         coarse[:, : self.dimension] = np.rint(vectors / (256 * self._steps)).clip(-127, 127)
-        return coarse
+        return coarse.view(np.uint8) ^ _SIGN
 
     @staticmethod
-    def coarsely(asked: Asked, coarse: Bytes) -> Scores:
+    def coarsely(asked: Asked, coarse: NDArray[np.uint8]) -> Scores:
         """The inner products of such vectors with the query, float32 [m]."""
-        scores: Scores = (256 * asked.step * _products(asked.query, coarse)).astype(np.float32)
+        scores: Scores = (256 * asked.step * _products(coarse, asked)).astype(np.float32)
         return scores
 
     def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
@@ -163,7 +172,7 @@ class Rows:
         if len(rows) > limit:
             possible = self.possible(asked, rough, float(np.partition(rough, -limit)[-limit]))
             rough, rows = rough[possible], rows[possible]
-        scores = rough + (asked.step * self._bench.products(self._low, rows, asked.query)).astype(np.float32)
+        scores = rough + (asked.step * self._bench.products(self._low, rows, asked)).astype(np.float32)
         best = np.argsort(-scores, kind="stable")[:limit]
         return rows[best], scores[best]
 
@@ -180,22 +189,30 @@ class _Bench(local):
     def __init__(self, dimension: int) -> None:
         self._room = np.empty((_GATHERED, dimension), np.uint8)
 
-    def products(self, codes: NDArray[np.uint8], rows: Numbers, query: Bytes) -> NDArray[np.float64]:
-        """The inner products of some rows of a plane with a query of 16 bits (see `Asked`): whole, float64 [m]."""
+    def products(self, codes: NDArray[np.uint8], rows: Numbers, asked: Asked) -> NDArray[np.float64]:
+        """The inner products of some rows of a plane with a query: whole, float64 [m]."""
         products = np.empty(len(rows))
         for start in range(0, len(rows), _GATHERED):
             part = rows[start : start + _GATHERED]
             copied = self._room[: len(part)]
             np.take(codes, part, axis=0, out=copied, mode="clip")
-            np.bitwise_xor(copied, _SIGN, out=copied)
-            products[start : start + len(part)] = _products(query, copied.view(np.int8))
+            products[start : start + len(part)] = _products(copied, asked)
         return products
 
 
-def _products(query: Bytes, vectors: Bytes) -> NDArray[np.float64]:
-    """The inner products of a query of 16 bits (see `Asked`) with vectors of 8, [m, d]: whole, float64 [m]."""
-    high, low = np.asarray(numkong.cdist(query, vectors, "dot"))
-    products: NDArray[np.float64] = 256.0 * high + low
+def _packed(both: Bytes) -> Any:
+    """A query's high bytes and low ones, int8 [2, d], as four rows of bytes without a sign: what is above 0, and below.
+
+    So rows need not be given back their signs first: as they lie in a plane, each dimension is 128 more than what it
+    stands for, which adds the same to every product.
+    """
+    above = np.maximum(both, 0).view(np.uint8)
+    return numkong.dots_pack(np.concatenate([above, above - both.view(np.uint8)]))
+
+
+def _products(rows: NDArray[np.uint8], asked: Asked) -> NDArray[np.float64]:
+    """The inner products of rows as they lie in a plane, [m, d], with a query: whole, float64 [m]."""
+    products: NDArray[np.float64] = np.asarray(numkong.dots_packed(rows, asked.packed)) @ _PARTS - asked.excess
     return products
 
 

@@ -142,6 +142,7 @@ def test_what_was_found_sets_the_model_right(
     everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "_FIRST", 50)
+    monkeypatch.setattr(lists, "_FIRST_TIMES", 2)
     generator = np.random.default_rng(9)
     rows, _ = clustered(generator, ASSETS)
     index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
