@@ -126,7 +126,7 @@ def fuse(evidence: Evidence) -> Order:
     total = np.nansum(counted, axis=1).clip(-_CERTAIN, _CERTAIN)
     # One by one: a vectorised exponential may differ in the last digit by where in the array a number stands, and
     # what an asset's relevance is depends on nothing else that is there.
-    relevance = np.fromiter((1 / (1 + math.exp(-said)) for said in total.tolist()), np.float64, len(total))
+    relevance = np.array([1 / (1 + math.exp(-said)) for said in total.tolist()], np.float64)
     return Order(evidence.assets, relevance, counted)
 
 

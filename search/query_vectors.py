@@ -11,16 +11,35 @@ not long ago.
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from search.embedding import Models, Vector, Vectors
+from search.embedding import Curve, Models, Vector
 
-Pair = tuple[Vector, Vector]
-"""What a text is among pictures and among words, float32 [d] each (see `Models.read`)."""
+
+class Meaning(NamedTuple):
+    """What a text is among pictures and among words, float32 [d] each (see `Models.read`), read-only, and what a cosine
+    with each says (see `Standard`)."""
+
+    for_pictures: Vector
+    for_words: Vector
+    of_pictures: Curve
+    of_words: Curve
+
+
+def meanings(models: Models, texts: Sequence[str]) -> list[Meaning]:
+    """The meaning of each text. Vectors are copies, since a view would keep its whole batch in memory."""
+    read = []
+    for seen, said in zip(*models.read_all(texts), strict=True):
+        vectors = seen.copy(), said.copy()
+        for vector in vectors:
+            vector.setflags(write=False)
+        curves = models.visual.calibration.text_image.of(seen), models.text.standard.of(said)
+        read.append(Meaning(*vectors, *curves))
+    return read
+
 
 #: How many texts are kept, and how long one may be: at most 30 MB with loupe-mini.
 KEPT: Final = 4_096
@@ -47,8 +66,8 @@ class QueryVectors:
         self._models = models
         self._most = kept
         self._lock = Lock()
-        self._kept: OrderedDict[str, Pair] = OrderedDict()
-        self._waiting: dict[str, Future[Pair]] = {}
+        self._kept: OrderedDict[str, Meaning] = OrderedDict()
+        self._waiting: dict[str, Future[Meaning]] = {}
         self._reader = ThreadPoolExecutor(1, "read-queries")
         self._from_kept = 0
         self._batches: Counter[int] = Counter()
@@ -58,20 +77,20 @@ class QueryVectors:
         with self._lock:
             return Counts(self._from_kept, dict(self._batches))
 
-    def read(self, texts: Sequence[str]) -> list[Pair]:
-        """The vectors of each text, read-only. What the models raise reaches everyone who waits for what they read."""
+    def read(self, texts: Sequence[str]) -> list[Meaning]:
+        """The meaning of each text. What the models raise reaches everyone who waits for what they read."""
         with self._lock:
             found = [self._recalled(text) or self._awaited(text) for text in texts]
         return [one.result() if isinstance(one, Future) else one for one in found]
 
-    def _recalled(self, text: str) -> Pair | None:
-        pair = self._kept.get(text)
-        if pair:
+    def _recalled(self, text: str) -> Meaning | None:
+        meaning = self._kept.get(text)
+        if meaning:
             self._kept.move_to_end(text)
             self._from_kept += 1
-        return pair
+        return meaning
 
-    def _awaited(self, text: str) -> Future[Pair]:
+    def _awaited(self, text: str) -> Future[Meaning]:
         """What will be known of a text: the same for all who ask for it before it is."""
         if text not in self._waiting:
             # A call for each text, so that none is left: the first reads all that waits, the others what is left.
@@ -85,23 +104,23 @@ class QueryVectors:
         if not texts:
             return
         try:
-            pairs = _pairs(*self._models.read_all(texts))
+            read = meanings(self._models, texts)
         except BaseException as error:
             for waiting in self._settled(texts):
                 waiting.set_exception(error)
         else:
-            self._keep(texts, pairs)
-            for waiting, pair in zip(self._settled(texts), pairs, strict=True):
-                waiting.set_result(pair)
+            self._keep(texts, read)
+            for waiting, meaning in zip(self._settled(texts), read, strict=True):
+                waiting.set_result(meaning)
 
-    def _keep(self, texts: Sequence[str], pairs: Sequence[Pair]) -> None:
+    def _keep(self, texts: Sequence[str], read: Sequence[Meaning]) -> None:
         with self._lock:
             self._batches[len(texts)] += 1
-            self._kept |= {text: pair for text, pair in zip(texts, pairs, strict=True) if len(text) <= LONGEST_KEPT}
+            self._kept |= {text: one for text, one in zip(texts, read, strict=True) if len(text) <= LONGEST_KEPT}
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
 
-    def _settled(self, texts: Sequence[str]) -> list[Future[Pair]]:
+    def _settled(self, texts: Sequence[str]) -> list[Future[Meaning]]:
         """Those who wait for the texts, for which nobody waits any more."""
         with self._lock:
             return [self._waiting.pop(text) for text in texts]
@@ -117,11 +136,3 @@ def _together(waiting: Iterable[str]) -> list[str]:
             break
         texts.append(text)
     return texts
-
-
-def _pairs(for_pictures: Vectors, for_words: Vectors) -> list[Pair]:
-    """Row by row, read-only; copies, since a view would keep its whole batch in memory."""
-    pairs = [(seen.copy(), said.copy()) for seen, said in zip(for_pictures, for_words, strict=True)]
-    for vector in chain(*pairs):
-        vector.setflags(write=False)
-    return pairs

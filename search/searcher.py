@@ -23,13 +23,13 @@ from search.bitmaps import as_bitmap
 from search.catalog import Catalog
 from search.columns import Columns
 from search.corpus import metadata_document, shown_text
-from search.embedding import Models, Standard, Vector
+from search.embedding import Curve, Models, Vector
 from search.engine import Engine, Matches, Space
 from search.errors import NotCleared, NotFound
 from search.excerpts import excerpt, holds
 from search.fusion import LEGS, Evidence, Ranked, Ranking, doubted, fuse, less, mean
 from search.query import MAX_DEPTH, Query, SearchRequest, check_examples, check_usage, understand
-from search.query_vectors import Counts, Pair, QueryVectors
+from search.query_vectors import Counts, Meaning, QueryVectors, meanings
 from search.renditions import RenditionStore
 from search.trace import Trace
 from search.turns import Turns
@@ -68,11 +68,11 @@ class View(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, eq=False):
-    """A request that was understood, with the vectors of its texts (those of `Models.read`) and of its pictures: what
-    any process over the same library and models can answer."""
+    """A request that was understood, with the meanings of its texts and the vectors of its pictures: what any process
+    over the same library and models can answer."""
 
     query: Query
-    texts: Mapping[str, Pair]
+    texts: Mapping[str, Meaning]
     pictures: Sequence[Vector]
 
 
@@ -256,7 +256,7 @@ class Searcher:
     def evidence(self, principal: Principal, text: str) -> Evidence:
         """What each leg says of every asset that the person may find and that it has anything to say of."""
         _, scope = self._scope(principal, None)
-        return self._text_want(text, self._models.read(text), scope, len(scope), Trace()).evidence
+        return self._text_want(text, meanings(self._models, [text])[0], scope, len(scope), Trace()).evidence
 
     def suggest(self, principal: Principal, text: str, limit: int = 8) -> list[Suggestion]:
         """Keywords and titles of what the person may find, in which a word begins with `text`."""
@@ -349,8 +349,8 @@ class Searcher:
     def _state_of(self, head: int, columns: Columns) -> _State:
         return _State(head, columns, policy.Scopes(columns, self._settings))
 
-    def _read(self, query: Query) -> Mapping[str, Pair]:
-        """The vectors of each text of the query."""
+    def _read(self, query: Query) -> Mapping[str, Meaning]:
+        """The meaning of each text of the query."""
         texts = [*filter(None, [query.text]), *query.unlike]
         return dict(zip(texts, self._query_vectors.read(texts), strict=True))
 
@@ -404,24 +404,23 @@ class Searcher:
             for asset in examples:
                 yield self._similar_want(asset, visible, scope, depth, trace)
 
-    def _text_want(self, text: str, read: Pair, scope: policy.Scope, depth: int, trace: Trace) -> _Want:
+    def _text_want(self, text: str, read: Meaning, scope: policy.Scope, depth: int, trace: Trace) -> _Want:
         def keywords(among: policy.Scope, limit: int) -> tuple[Matches, None]:
             with trace.stage("keyword"):
                 return self._engine.keywords(among, text, limit), None
 
-        for_pictures, for_words = read
         return _Want(
             scope,
             depth,
             [
-                self._near(Leg.visual, for_pictures, self._models.visual.calibration.text_image, trace),
-                self._near(Leg.passage, for_words, self._models.text.standard, trace),
+                self._near(Leg.visual, read.for_pictures, read.of_pictures, trace),
+                self._near(Leg.passage, read.for_words, read.of_words, trace),
                 _Reading(Leg.keyword, keywords, lambda share: share),
             ],
             self._engine.strangeness(text),
         )
 
-    def _near(self, leg: Leg, vector: Vector, standard: Standard, trace: Trace) -> _Reading:
+    def _near(self, leg: Leg, vector: Vector, curve: Curve, trace: Trace) -> _Reading:
         space = Space.visual if leg is Leg.visual else Space.text
 
         def nearest(among: policy.Scope, limit: int) -> tuple[Matches, Plan]:
@@ -430,7 +429,7 @@ class Searcher:
             trace.plans.append((space, found.plan))
             return found.matches, found.plan
 
-        return _Reading(leg, nearest, standard.of(vector).evidence)
+        return _Reading(leg, nearest, curve.evidence)
 
     def _similar_want(
         self, asset: Asset, visible: policy.Scope, scope: policy.Scope, depth: int, trace: Trace
@@ -441,13 +440,14 @@ class Searcher:
         if len(pictures):
             return self._like_picture(_summary(pictures), scope, depth, trace)
         if len(words):
-            near = self._near(Leg.passage, self._models.text.more_like(words), self._models.text.standard, trace)
+            vector = self._models.text.more_like(words)
+            near = self._near(Leg.passage, vector, self._models.text.standard.of(vector), trace)
             return _Want(scope, depth, [near])
         return _Want(scope, depth, [])
 
     def _like_picture(self, vector: Vector, scope: policy.Scope, depth: int, trace: Trace) -> _Want:
-        standard = self._models.visual.calibration.image_image
-        return _Want(scope, depth, [self._near(Leg.visual, vector, standard, trace)])
+        curve = self._models.visual.calibration.image_image.of(vector)
+        return _Want(scope, depth, [self._near(Leg.visual, vector, curve, trace)])
 
     def _page(
         self,

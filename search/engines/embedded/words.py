@@ -90,7 +90,7 @@ class Word(msgspec.Struct, frozen=True):
     alike: tuple[tuple[str, ...], ...] = ()
 
 
-@lru_cache(maxsize=1 << 8)
+@lru_cache(maxsize=1 << 12)
 def wanted(text: str, languages: Languages = ENGLISH, synonyms: Synonyms = NONE) -> tuple[Word, ...]:
     """The distinct words to look for, in order; function words only when there is nothing else."""
     words = [(folded(word), forms(word, languages)) for word in cut(text)]

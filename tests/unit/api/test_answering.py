@@ -14,9 +14,11 @@ import pytest
 
 from api import answering
 from api.answering import Answer, Asked, Team, work
+from search.embedding import Curve
 from search.engine import Space
 from search.errors import LoupeError, NotFound
 from search.query import SearchRequest, understand
+from search.query_vectors import Meaning
 from search.searcher import Prepared, Searcher
 from search.trace import Trace
 from search.types import Filters, NotClearedCount, Page, Plan, Principal, Usage
@@ -42,7 +44,9 @@ MARA = Principal("mara", frozenset({"marketing"}))
 def asked(text: str = "a cat") -> Asked:
     request = SearchRequest(text=text, filters=Filters(type=("image",)), usage=Usage(territory="DE"))
     vector = np.arange(3, dtype=np.float32)
-    prepared = Prepared(understand(request, "mara"), {text: (vector, -vector)}, (2 * vector,))
+    prepared = Prepared(
+        understand(request, "mara"), {text: Meaning(vector, -vector, Curve(0.1, 20.0), Curve(0.3, 9.5))}, (2 * vector,)
+    )
     return Asked(MARA, prepared, perf_counter())
 
 
@@ -76,9 +80,11 @@ def test_what_was_asked_arrives_and_what_was_found_comes_back(employ: Callable[.
     assert answer.found
     [(principal, prepared)] = arrived
     assert (principal, prepared.query) == (MARA, one.prepared.query)
-    for sent, came in zip(one.prepared.texts["a cat"], prepared.texts["a cat"], strict=True):
-        assert came.dtype == np.float32
-        assert np.array_equal(sent, came)
+    sent, came = one.prepared.texts["a cat"], prepared.texts["a cat"]
+    assert (came.of_pictures, came.of_words) == (sent.of_pictures, sent.of_words)
+    for vector, other in zip(sent[:2], came[:2], strict=True):
+        assert other.dtype == np.float32
+        assert np.array_equal(vector, other)
     assert np.array_equal(prepared.pictures, one.prepared.pictures)
     assert trace.plans == [(Space.text, Plan("lists", 3, 2))]
     assert set(trace.seconds) == {"wait", "keyword"}

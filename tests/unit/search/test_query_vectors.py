@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.embedding import Models, Vectors
-from search.query_vectors import CHARACTERS_TOGETHER, LONGEST_KEPT, TOGETHER, QueryVectors, _together
+from search.embedding import Curve, Models, Standard, Vectors
+from search.query_vectors import CHARACTERS_TOGETHER, LONGEST_KEPT, TOGETHER, Meaning, QueryVectors, _together
 
 
 class Spelling:
     """Models that read letter by letter, and remember what they were asked together. They can be held up."""
+
+    standard = Standard(Curve(midpoint=1.0, slope=2.0), np.eye(6, dtype=np.float32))
+    text = SimpleNamespace(standard=standard)
+    visual = SimpleNamespace(calibration=SimpleNamespace(text_image=standard))
 
     def __init__(self, before: Callable[[Sequence[str]], object] = lambda _: None) -> None:
         self.batches: list[list[str]] = []
@@ -36,9 +41,11 @@ def query_vectors(models: Any, **bound: int) -> QueryVectors:
     return QueryVectors(models, **bound)
 
 
-def answers(pairs: Sequence[tuple[Any, Any]]) -> list[list[float]]:
-    assert all(np.array_equal(seen, -said) for seen, said in pairs)
-    return [seen.tolist() for seen, _ in pairs]
+def answers(read: Sequence[Meaning]) -> list[list[float]]:
+    assert all(np.array_equal(one.for_pictures, -one.for_words) for one in read)
+    assert all(one.of_pictures == Spelling.standard.of(one.for_pictures) for one in read)
+    assert all(one.of_words == Spelling.standard.of(one.for_words) for one in read)
+    return [one.for_pictures.tolist() for one in read]
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -147,7 +154,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_what_is_kept_cannot_be_written_to() -> None:
-    seen, said = query_vectors(Spelling()).read(["a"])[0]
+    seen, said, *_ = query_vectors(Spelling()).read(["a"])[0]
     assert not seen.flags.writeable
     assert not said.flags.writeable
     assert seen.base is None  # nor does it hold its whole batch in memory
@@ -174,7 +181,7 @@ def test_a_text_s_vectors_do_not_depend_on_what_is_read_with_it(models: Models) 
     """Padding and batches change no more than the last digits."""
     together = QueryVectors(models).read(TEXTS)
     backwards = models.read_all(TEXTS[::-1])
-    for place, (text, pair) in enumerate(zip(TEXTS, together, strict=True)):
-        for vector, alone, other in zip(pair, models.read(text), backwards, strict=True):
+    for place, (text, meaning) in enumerate(zip(TEXTS, together, strict=True)):
+        for vector, alone, other in zip(meaning[:2], models.read(text), backwards, strict=True):
             np.testing.assert_allclose(vector, alone, atol=1e-6)
             np.testing.assert_allclose(other[len(TEXTS) - 1 - place], alone, atol=1e-6)
