@@ -67,8 +67,10 @@ _TOLERANCE: Final = 0.005
 _FIRST_OF_ANSWER: Final = 100
 _TOLERANCE_AFTER: Final = 0.025
 
-#: Rows that the model's word for what lists hold counts as much as, beside those that were found.
+#: Rows that the model's word for what lists hold counts as much as, beside those that were found; and how far these may
+#: lessen what is expected of others. The lists looked through were chosen for promising most, so they disappoint more.
 _TRUSTED: Final = 5.0
+_LESSENED: Final = 0.5
 
 #: FAISS's way to scan codes that keeps what is best in a reservoir, for one query at a time. The one that it would take
 #: by itself is for several, and a sixth slower.
@@ -191,7 +193,7 @@ class _Look:
         of_seen = float(expected[self._seen].sum())
         expected[self._seen] = 0
         if np.isfinite(self._threshold):
-            expected *= (self._limit + _TRUSTED) / (of_seen + _TRUSTED)
+            expected *= max(_LESSENED, (self._limit + _TRUSTED) / (of_seen + _TRUSTED))
         left = float(expected.sum())
         if left <= self._tolerated:
             return np.zeros(0, np.int64)
