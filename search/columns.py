@@ -10,7 +10,7 @@ search in flight keeps a consistent view while the catalog moves on.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -38,6 +38,16 @@ _KEPT: Final = 64
 T = TypeVar("T")
 
 _DAYS: Final = ("created", "valid_from", "valid_until")
+
+
+class Among(Protocol):
+    """Assets to count among, and what tells them from others: a `Scope` of `search.policy`."""
+
+    @property
+    def assets(self) -> BitMap: ...
+
+    @property
+    def key(self) -> bytes: ...
 
 
 class GrantKey(msgspec.Struct, frozen=True, gc=False):
@@ -266,15 +276,14 @@ class Columns:
         """The assets that have a day in the column."""
         return self._days[column].known
 
-    def most_frequent(self, column: str, scope: BitMap, most: int, key: bytes) -> list[Count]:
+    def most_frequent(self, column: str, scope: Among, most: int) -> list[Count]:
         """The values of a facet that most assets of the scope have, with their counts, equal ones by name.
 
-        Kept for the scopes asked for last: pages are turned, and a person asks again with other words. `key` is what
-        tells the scope from others: what it is serialised to.
+        Kept for the scopes asked for last: pages are turned, and a person asks again with other words.
         """
-        known = self._most_frequent.of(key, dict)
+        known = self._most_frequent.of(scope.key, dict)
         if (column, most) not in known:
-            known[column, most] = self._counts(column, scope, most)
+            known[column, most] = self._counts(column, scope.assets, most)
         return known[column, most]
 
     def _counts(self, column: str, scope: BitMap, most: int) -> list[Count]:

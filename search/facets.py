@@ -57,7 +57,7 @@ def counts(columns: Columns, query: Query, found: Scope, picked: Mapping[str, Bi
         scope = scopes.get(facet, scopes[""])
         if facet == "status":
             scope = scope.narrowed(scope.reviewable)
-        facets[facet] = dict(columns.most_frequent(facet, scope.assets, VALUES, scope.key))
+        facets[facet] = dict(columns.most_frequent(facet, scope, VALUES))
     if not facets["status"]:
         del facets["status"]
     return facets

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -42,6 +43,18 @@ def assets(draw: st.DrawFn) -> Asset:
         created=draw(days),
         rights=Rights(valid_until=draw(days), channels=draw(st.sampled_from([(), (Channel.web, Channel.print)]))),
     )
+
+
+class Among(NamedTuple):
+    """Assets, as a scope holds them."""
+
+    assets: BitMap
+    key: bytes
+
+    @classmethod
+    def of(cls, ordinals: Iterable[int]) -> "Among":
+        assets = BitMap(ordinals)
+        return cls(assets, assets.serialize())
 
 
 libraries = st.lists(assets(), max_size=12, unique_by=lambda asset: asset.ordinal)
@@ -91,8 +104,7 @@ def test_counts_are_those_of_counting_asset_by_asset(
     inside = [asset for asset in library if asset.ordinal in scope]
     with counting_by(*way):
         for facet in FACETS:
-            scope = BitMap(a.ordinal for a in inside)
-            found = columns.most_frequent(facet, scope, most, scope.serialize())
+            found = columns.most_frequent(facet, Among.of(a.ordinal for a in inside), most)
             assert found == counted(inside, facet, most)
 
 
@@ -135,8 +147,8 @@ def test_what_is_updated_is_as_what_is_made_anew(
         fresh, inside = Columns().updated(put=library), BitMap(asset.ordinal for asset in library) & BitMap(scope)
         assert state.all == fresh.all
         for facet in FACETS:
-            key = inside.serialize()
-            assert state.most_frequent(facet, inside, 9, key) == fresh.most_frequent(facet, inside, 9, key)
+            among = Among.of(inside)
+            assert state.most_frequent(facet, among, 9) == fresh.most_frequent(facet, among, 9)
         for word in WORDS:
             assert state.of("keyword", word) == fresh.of("keyword", word)
             assert state.keywords_beginning(word, inside, 9) == fresh.keywords_beginning(word, inside, 9)
