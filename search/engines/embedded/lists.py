@@ -118,7 +118,7 @@ class Lists:
     """Lists over the rows of a segment. Safe to share between threads."""
 
     def __init__(self, codes: Any, model: Mapping[str, NDArray[Any]], rows: Rows) -> None:
-        self.codes = codes
+        self.rows, self.codes = rows, codes
         self.codes.implem = _ONE_BY_ONE
         self.variances = model["variances"]
         self.spread = model["axes"][: self.variances.shape[1] - 1]
@@ -135,9 +135,9 @@ class Lists:
         with np.load(directory / _MODEL) as model:
             return cls(faiss.read_index(str(directory / CODES)), dict(model), rows)
 
-    def best(self, rows: Rows, query: Vector, allowed: Allowed, limit: int) -> Found:
+    def best(self, query: Vector, allowed: Allowed, limit: int) -> Found:
         """The `limit` best of the allowed rows but for a few in a thousand; fewer only where fewer are allowed."""
-        look = _Look(self, rows, query, allowed, limit)
+        look = _Look(self, query, allowed, limit)
         look.into(look.nearest())
         while len(chosen := look.promising()):
             look.into(chosen)
@@ -154,15 +154,15 @@ class Lists:
 class _Look:
     """One query on its way through the lists."""
 
-    def __init__(self, lists: Lists, rows: Rows, query: Vector, allowed: Allowed, limit: int) -> None:
-        self._lists, self._rows, self._limit = lists, rows, limit
+    def __init__(self, lists: Lists, query: Vector, allowed: Allowed, limit: int) -> None:
+        self._lists, self._rows, self._limit = lists, lists.rows, limit
         first = min(limit, _FIRST_OF_ANSWER)
         self._tolerated = _TOLERANCE * first + _TOLERANCE_AFTER * (limit - first)
-        self._asked = rows.asked(query)
+        self._asked = self._rows.asked(query)
         self._turned = lists.basis @ query
-        self._near = rows.coarsely(self._asked, lists.centroids)
+        self._near = self._rows.coarsely(self._asked, lists.centroids)
         self._deviations = _deviations(lists.variances, query[None], lists.spread)[:, 0]
-        off = rows.coarsely(self._asked, lists.errors)
+        off = self._rows.coarsely(self._asked, lists.errors)
         self._off = float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
         self._counts = allowed.listed
         self._allowed = allowed

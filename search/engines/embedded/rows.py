@@ -97,7 +97,7 @@ class Rows:
         longest = 0.0
         for _, part in _parts(order, _WRITTEN):
             whole = np.zeros((len(part), high.d), np.int32)
-            whole[part >= 0, : len(steps)] = np.rint(vectors[part[part >= 0]] / steps)
+            whole[part >= 0] = _whole(vectors[part[part >= 0]], steps, high.d)
             coarse, fine = _bytes(whole)
             longest = max(longest, float(np.linalg.norm(coarse.astype(np.float32), axis=1).max()))
             high.add_sa_codes(coarse.view(np.uint8) ^ _SIGN)
@@ -157,9 +157,8 @@ class Rows:
 
     def coarse(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Other vectors, float32 [m, d], as they would be in the high plane by itself, to be scored beside rows."""
-        coarse = np.zeros((len(vectors), self._planes[0].d), np.int8)
-        coarse[:, : self.dimension] = np.rint(vectors / (256 * self._steps)).clip(-127, 127)
-        return coarse.view(np.uint8) ^ _SIGN
+        high, _ = _bytes(_whole(vectors, self._steps, self._planes[0].d))
+        return high.view(np.uint8) ^ _SIGN
 
     @staticmethod
     def coarsely(asked: Asked, coarse: NDArray[np.uint8]) -> Scores:
@@ -214,6 +213,13 @@ def _products(rows: NDArray[np.uint8], asked: Asked) -> NDArray[np.float64]:
     """The inner products of rows as they lie in a plane, [m, d], with a query: whole, float64 [m]."""
     products: NDArray[np.float64] = np.asarray(numkong.dots_packed(rows, asked.packed)) @ _PARTS - asked.excess
     return products
+
+
+def _whole(vectors: NDArray[np.float32], steps: NDArray[np.float64], padded: int) -> NDArray[np.int32]:
+    """Vectors, [m, d], in fixed point, int32 [m, padded]. What is larger than the largest is that."""
+    whole = np.zeros((len(vectors), padded), np.int32)
+    whole[:, : len(steps)] = np.rint(vectors / steps).clip(-_LARGEST, _LARGEST)
+    return whole
 
 
 def _bytes(whole: NDArray[np.int32]) -> tuple[Bytes, Bytes]:

@@ -141,7 +141,7 @@ class VectorIndex:
         if self._lists is None or _MOST * limit > allowed.count:
             best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, allowed.count, limit)
             return best, scores, Plan("scan", allowed.count, allowed.count)
-        found = self._lists.best(self._rows, query, allowed, limit)
+        found = self._lists.best(query, allowed, limit)
         return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
 
     def _mark(self, inside: BitMap) -> Allowed:
@@ -153,9 +153,8 @@ class VectorIndex:
             marked = as_flags(inside, self._first + len(self._start)).take(self._assets)  # quicker than by brackets
         count = int(np.count_nonzero(marked))
         bits = np.packbits(marked, bitorder="little")
-        return Allowed(
-            bits, count, count == len(self), self._lists.counts(bits) if self._lists else np.zeros(0, np.int64)
-        )
+        listed = self._lists.counts(bits) if self._lists else np.zeros(0, np.int64)
+        return Allowed(bits, count, count == len(self), listed)
 
     def _of(self, assets: Numbers) -> Numbers:
         """All rows of some assets, each of which has rows here, int64 [m]."""
