@@ -463,7 +463,7 @@ class Searcher:
         while len(hits) < query.limit and offset < len(order):
             part = order[offset : offset + query.limit - len(hits)]
             offset += len(part)
-            found = {one.asset: _segments(wants, one.asset) for one in part}
+            found = {one.asset: _reasons(wants, one) for one in part}
             told = {segment for by_leg in found.values() for segment in by_leg.values()}
             assets, segments = self._catalog.read_back(found, told)
             now = self._clock()
@@ -474,20 +474,18 @@ class Searcher:
                 judged = policy.verdict(asset, principal, query.usage, now, self._settings)
                 hidden = query.usage and not query.include_not_cleared and not judged.cleared
                 if judged.findable and not hidden:
-                    why = tuple(self._why(query, asset, one, found[one.asset], segments))
+                    why = tuple(self._why(query, asset, found[one.asset], segments))
                     if planned:
                         why = tuple(_planned(each, asset.ordinal, wants) for each in why)
                     hits.append(Hit(asset, judged.reviewable, round(one.relevance, 4), one.weak, judged.clearance, why))
         return tuple(hits), offset
 
     def _why(
-        self, query: Query, asset: Asset, ranked: Ranked, found: Mapping[Leg, int], segments: Mapping[int, Segment]
+        self, query: Query, asset: Asset, reasons: Mapping[Leg, int], segments: Mapping[int, Segment]
     ) -> Iterator[Why]:
-        """What speaks for it, the strongest first; evidence against is no reason."""
-        for leg, said in sorted(ranked.evidence.items(), key=lambda said: -said[1]):
-            if leg not in found or said <= 0:
-                continue
-            segment = segments.get(found[leg])
+        """The reasons as they are shown."""
+        for leg, number in reasons.items():
+            segment = segments.get(number)
             why = Why(leg)
             if segment:
                 why = Why(leg, shown_text(segment), segment.start, segment.end, segment.page)
@@ -503,12 +501,14 @@ def _quoted(passage: str, asset: Asset, terms: Sequence[str]) -> str:
     return excerpt(passage or next((text for text in said if holds(text, terms)), asset.title), terms)
 
 
-def _segments(wants: Sequence[_Want], asset: int) -> dict[Leg, int]:
-    """By which segment each leg found the asset, for the first thing wanted that it found it for."""
+def _reasons(wants: Sequence[_Want], ranked: Ranked) -> dict[Leg, int]:
+    """The legs that speak for an asset, the strongest first (evidence against is no reason), and by which segment each
+    found it, for the first thing wanted that it found it for."""
     found: dict[Leg, int] = {}
     for want in reversed(wants):
-        found |= want.segments(asset)
-    return found
+        found |= want.segments(ranked.asset)
+    strongest = sorted(ranked.evidence.items(), key=lambda said: -said[1])
+    return {leg: found[leg] for leg, said in strongest if said > 0 and leg in found}
 
 
 def _planned(why: Why, asset: int, wants: Sequence[_Want]) -> Why:

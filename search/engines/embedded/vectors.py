@@ -167,11 +167,10 @@ class VectorIndex:
         return self._order[np.repeat(first, counts) + within]
 
 
-def _best_of_each(assets: Numbers, segments: Numbers, scores: Scores | NDArray[np.float64], limit: int) -> Matches:
-    """The best of the rows of each asset, the best first, of equal ones the lower asset: `limit` at most."""
-    order = np.lexsort((assets, -scores))
-    _, first = np.unique(assets[order], return_index=True)
-    best = order[np.sort(first)[:limit]]
+def _best_of_each(assets: Numbers, segments: Numbers, scores: Scores, limit: int) -> Matches:
+    """The best of each asset's rows, which come best first: `limit` at most, of equal ones the lower asset first."""
+    _, first = np.unique(assets, return_index=True)
+    best = first[np.argsort(-scores[first], kind="stable")[:limit]]
     return Matches(assets[best], segments[best], scores[best].astype(np.float64))
 
 
