@@ -37,10 +37,14 @@ _MODEL: Final = "lists.npz"
 #: Rows of a list begin at a multiple of this, so that allowed rows are counted by whole words of a bitmap.
 _WORD: Final = 64
 
-#: Rows learned from, for each list and in all, and rounds of k-means.
+#: Lists, as so many times the root of how many rows there are. Of more, fewer rows need looking at, but more centroids.
+_LISTS: Final = 3
+
+#: Rows learned from, for each list and in all, and rounds of k-means over these, and then over all rows.
 _OF_A_LIST: Final = 48
 _LEARNED: Final = 1 << 16
-_ROUNDS: Final = 10
+_ROUNDS: Final = 20
+_ROUNDS_OF_ALL: Final = 2
 
 #: Dimensions that codes are made of, as a share of all, and how many of them share a 4-bit code.
 _KEPT: Final = 4
@@ -49,8 +53,9 @@ _TOGETHER: Final = 2
 #: The foremost of these dimensions along which it is known how far the rows of a list spread.
 _SPREAD: Final = 32
 
-#: Errors, and queries, that the model is made of; rows that are added at a time.
+#: Queries, and errors, that the model is made of; rows that are added at a time.
 _SAMPLED: Final = 512
+_ERRORS: Final = 256
 _ADDED: Final = 1 << 16
 
 #: The least variance, so that a list of equal rows deviates by something.
@@ -63,7 +68,7 @@ _DEVIATIONS: Final = _STEP * np.arange(_STEPS + 1)
 
 #: The share of an answer that may be missed by expectation: of its first so many, and of what comes after them. What is
 #: missed are nearly always the last ones, which matter little to who asks for hundreds.
-_TOLERANCE: Final = 0.005
+_TOLERANCE: Final = 0.01
 _FIRST_OF_ANSWER: Final = 100
 _TOLERANCE_AFTER: Final = 0.025
 
@@ -76,13 +81,18 @@ _LESSENED: Final = 0.5
 #: by itself is for several, and a sixth slower.
 _ONE_BY_ONE: Final = 11
 
-#: Allowed rows in the lists that are looked into first: so many at least, or so many times those asked for. And rows
-#: whose code is so good that they are scored: all but those whose code is so many deviations below what is wanted. The
-#: codes of odd rows are off by five and more.
-_FIRST: Final = 1000
+#: Allowed rows in the lists that are looked into first: so many at least, or so many times those asked for; and lists
+#: that are put in order to find these.
+_FIRST: Final = 4000
 _FIRST_TIMES: Final = 50
-_SCORED: Final = 600
-_REACH: Final = 6.0
+_SORTED: Final = 256
+
+#: Rows that are scored for their codes: so many at once, and all but those whose code is so many deviations below what
+#: is wanted. A deviation is what codes are off by on average, times a factor: what turns out best is odder than most
+#: rows, and the rows of wide lists are further off than others.
+_SCORED: Final = 800
+_REACH: Final = 5.0
+_UNSURE: Final = 1.2
 
 #: Rows whose codes are asked for at once, for each row of the answer: to ask for more is to look at all codes again.
 _FETCHED: Final = 4
@@ -163,11 +173,11 @@ class _Look:
         self._near = self._rows.coarsely(self._asked, lists.centroids)
         self._deviations = _deviations(lists.variances, query[None], lists.spread)[:, 0]
         off = self._rows.coarsely(self._asked, lists.errors)
-        self._off = float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
+        self._off = _UNSURE * float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
         self._counts = allowed.listed
         self._allowed = allowed
         self._selector = None if allowed.every else faiss.IDSelectorBitmap(allowed.bits)
-        self._seen = np.zeros(len(self._counts), np.bool_)
+        self._seen = np.zeros(0, np.int64)
         self._threshold = -np.inf
         self._possible = np.zeros(0, np.float32), np.zeros(0, np.int64)
         self._scored = 0
@@ -181,10 +191,15 @@ class _Look:
 
     def nearest(self) -> Numbers:
         """The lists nearest to the query, enough to learn a first threshold from."""
-        order = np.argsort(-(self._near + 2 * self._deviations))
-        order = order[self._counts[order] > 0]
+        apart = np.where(self._counts > 0, -(self._near + 2 * self._deviations), np.inf)
         first = max(_FIRST, _FIRST_TIMES * self._limit)
-        return order[: int(np.searchsorted(np.cumsum(self._counts[order]), first)) + 1]
+        for some in (min(_SORTED, len(apart)), len(apart)):  # to put all of them in order takes longer
+            order = np.argpartition(apart, some - 1)[:some]
+            order = order[np.argsort(apart[order])]
+            allowed = np.cumsum(self._counts[order])
+            if allowed[-1] >= first:
+                break
+        return order[: int(np.searchsorted(allowed, min(first, allowed[-1]))) + 1]
 
     def promising(self) -> Numbers:
         """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
@@ -229,7 +244,7 @@ class _Look:
                 codes, candidates = self._scan(chosen, wanted)
         possible = self._rows.possible(self._asked, scores, self._threshold)
         self._possible = scores[possible], rows[possible]
-        self._seen[chosen] = True
+        self._seen = np.append(self._seen, chosen)
         self._scored += int(self._lists.sizes[chosen].sum())
 
     def _settled(self, codes: Scores, left: int) -> bool:
@@ -250,7 +265,7 @@ class _Look:
         """Codes cannot tell what is best (there are very many like it, or codes are poor): score every row."""
         rows, _ = self._rows.best_of_all(self._asked, self._allowed.bits, self._allowed.count, self._limit)
         self._possible = self._rows.roughly(self._asked, rows), rows
-        self._seen[:] = True
+        self._seen = np.arange(len(self._counts))
         self._scored += len(self._rows)
         self._whole = True
 
@@ -278,13 +293,14 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
     """Learn from vectors, float32 [n, d], and write `Lists` over rows of them: which vector each is, -1 for none."""
     generator = np.random.default_rng(0)
     n, dimension = vectors.shape
-    count = round(2 * n**0.5)
+    count = round(_LISTS * n**0.5)
     sample = np.sort(generator.choice(n, min(n, max(_LEARNED, _OF_A_LIST * count)), replace=False))
     learned = vectors[sample]
     axes, turn = _axes(learned, max(2, dimension // _KEPT // 2 * 2), generator)
     basis = np.ascontiguousarray(turn @ axes)
     quantizer = _quantizer(learned @ basis.T, count)
-    _centre(quantizer, _assigned(vectors, quantizer, basis)[1] @ basis.T)
+    for _ in range(_ROUNDS_OF_ALL):
+        _centre(quantizer, _assigned(vectors, quantizer, basis)[1] @ basis.T)
     lists, means = _assigned(vectors, quantizer, basis)
     kept = faiss.rev_swig_ptr(quantizer.get_xb(), count * len(basis)).reshape(count, -1)
     # Within the basis the centroids are those that codes are relative to; across it, the means.
@@ -414,7 +430,7 @@ def _errors(
     quantiser: Any, basis: NDArray[np.float32], residuals: NDArray[np.float32], generator: np.random.Generator
 ) -> NDArray[np.float32]:
     """What codes lose of some residuals, float32 [sampled, d]."""
-    some = residuals[generator.choice(len(residuals), min(_SAMPLED, len(residuals)), replace=False)]
+    some = residuals[generator.choice(len(residuals), min(_ERRORS, len(residuals)), replace=False)]
     errors: NDArray[np.float32] = some - quantiser.decode(quantiser.compute_codes(some @ basis.T)) @ basis
     return errors
 

@@ -113,28 +113,29 @@ def filters(
 
 @pytest.mark.usefixtures("listed_early")
 def test_lists_miss_next_to_nothing_whatever_the_filter_and_the_query(everything: policy.Scope, tmp_path: Path) -> None:
-    generator = np.random.default_rng(4)
-    rows, cluster = clustered(generator, ASSETS)
-    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
-    like_rows = rows[generator.choice(ASSETS, 12)] + 0.1 * generator.standard_normal((12, 48))
-    between = rows[generator.choice(ASSETS, 12)] + rows[generator.choice(ASSETS, 12)]
-    shifted = between + 4 * generator.standard_normal(48)  # as texts lie away from all pictures
     missed: dict[str, list[float]] = {}
     methods = set()
-    for query in unit(np.concatenate([like_rows, between, shifted])):
-        similar = rows @ query
-        for name, allowed in filters(generator, similar, cluster):
-            answer = index.nearest(everything.narrowed(BitMap(np.flatnonzero(allowed))), query, 10)
-            found = [match.asset for match in answer.matches]
-            wanted = min(10, int(allowed.sum()))
-            assert allowed[found].all() and len(set(found)) == len(found) == wanted, name
-            assert np.allclose([match.score for match in answer.matches], similar[found], atol=1e-4)
-            methods.add(answer.plan.method)
-            if wanted:
-                worst = np.sort(similar[allowed])[-wanted]
-                missed.setdefault(name, []).append(1 - np.mean(similar[found] >= worst - 1e-5))
+    for seed in range(4, 10):
+        generator = np.random.default_rng(seed)
+        rows, cluster = clustered(generator, ASSETS)
+        index = written(vectors(rows, range(ASSETS)), tmp_path / str(seed))
+        like_rows = rows[generator.choice(ASSETS, 12)] + 0.1 * generator.standard_normal((12, 48))
+        between = rows[generator.choice(ASSETS, 12)] + rows[generator.choice(ASSETS, 12)]
+        shifted = between + 4 * generator.standard_normal(48)  # as texts lie away from all pictures
+        for query in unit(np.concatenate([like_rows, between, shifted])):
+            similar = rows @ query
+            for name, allowed in filters(generator, similar, cluster):
+                answer = index.nearest(everything.narrowed(BitMap(np.flatnonzero(allowed))), query, 10)
+                found = [match.asset for match in answer.matches]
+                wanted = min(10, int(allowed.sum()))
+                assert allowed[found].all() and len(set(found)) == len(found) == wanted, name
+                assert np.allclose([match.score for match in answer.matches], similar[found], atol=1e-4)
+                methods.add(answer.plan.method)
+                if wanted:
+                    worst = np.sort(similar[allowed])[-wanted]
+                    missed.setdefault(name, []).append(1 - np.mean(similar[found] >= worst - 1e-5))
     assert methods == {"gather", "lists", "none"} or methods == {"gather", "lists"}
-    assert {name: np.mean(shares) for name, shares in missed.items() if np.mean(shares) > 0.01} == {}
+    assert {name: np.mean(shares) for name, shares in missed.items() if np.mean(shares) > 0.0075} == {}
 
 
 @pytest.mark.usefixtures("listed_early")
