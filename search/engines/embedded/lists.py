@@ -70,7 +70,7 @@ _DEVIATIONS: Final = _STEP * np.arange(_STEPS + 1)
 #: missed are nearly always the last ones, which matter little to who asks for hundreds.
 _TOLERANCE: Final = 0.01
 _FIRST_OF_ANSWER: Final = 100
-_TOLERANCE_AFTER: Final = 0.025
+_TOLERANCE_AFTER: Final = 0.035
 
 #: Rows that the model's word for what lists hold counts as much as, beside those that were found; and how far these may
 #: lessen what is expected of others. The lists looked through were chosen for promising most, so they disappoint more.
