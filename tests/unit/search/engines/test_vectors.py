@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import faiss
@@ -111,31 +112,41 @@ def filters(
     yield "none", np.zeros(len(similar), bool)
 
 
-@pytest.mark.usefixtures("listed_early")
-def test_lists_miss_next_to_nothing_whatever_the_filter_and_the_query(everything: policy.Scope, tmp_path: Path) -> None:
+def missed_in_a_library(everything: policy.Scope, folder: Path, seed: int) -> dict[str, list[float]]:
+    """The share of the ten best that each query misses, by filter."""
+    generator = np.random.default_rng(seed)
+    rows, cluster = clustered(generator, ASSETS)
+    index = written(vectors(rows, range(ASSETS)), folder)
+    like_rows = rows[generator.choice(ASSETS, 12)] + 0.1 * generator.standard_normal((12, 48))
+    between = rows[generator.choice(ASSETS, 12)] + rows[generator.choice(ASSETS, 12)]
+    shifted = between + 4 * generator.standard_normal(48)  # as texts lie away from all pictures
     missed: dict[str, list[float]] = {}
     methods = set()
-    for seed in range(4, 10):
-        generator = np.random.default_rng(seed)
-        rows, cluster = clustered(generator, ASSETS)
-        index = written(vectors(rows, range(ASSETS)), tmp_path / str(seed))
-        like_rows = rows[generator.choice(ASSETS, 12)] + 0.1 * generator.standard_normal((12, 48))
-        between = rows[generator.choice(ASSETS, 12)] + rows[generator.choice(ASSETS, 12)]
-        shifted = between + 4 * generator.standard_normal(48)  # as texts lie away from all pictures
-        for query in unit(np.concatenate([like_rows, between, shifted])):
-            similar = rows @ query
-            for name, allowed in filters(generator, similar, cluster):
-                answer = index.nearest(everything.narrowed(BitMap(np.flatnonzero(allowed))), query, 10)
-                found = [match.asset for match in answer.matches]
-                wanted = min(10, int(allowed.sum()))
-                assert allowed[found].all() and len(set(found)) == len(found) == wanted, name
-                assert np.allclose([match.score for match in answer.matches], similar[found], atol=1e-4)
-                methods.add(answer.plan.method)
-                if wanted:
-                    worst = np.sort(similar[allowed])[-wanted]
-                    missed.setdefault(name, []).append(1 - np.mean(similar[found] >= worst - 1e-5))
+    for query in unit(np.concatenate([like_rows, between, shifted])):
+        similar = rows @ query
+        for name, allowed in filters(generator, similar, cluster):
+            answer = index.nearest(everything.narrowed(BitMap(np.flatnonzero(allowed))), query, 10)
+            found = [match.asset for match in answer.matches]
+            wanted = min(10, int(allowed.sum()))
+            assert allowed[found].all() and len(set(found)) == len(found) == wanted, name
+            assert np.allclose([match.score for match in answer.matches], similar[found], atol=1e-4)
+            methods.add(answer.plan.method)
+            if wanted:
+                worst = np.sort(similar[allowed])[-wanted]
+                missed.setdefault(name, []).append(1 - np.mean(similar[found] >= worst - 1e-5))
     assert methods == {"gather", "lists", "none"} or methods == {"gather", "lists"}
-    assert {name: np.mean(shares) for name, shares in missed.items() if np.mean(shares) > 0.0075} == {}
+    return missed
+
+
+def above(bound: float, missed: dict[str, list[float]]) -> dict[str, float]:
+    return {name: float(np.mean(shares)) for name, shares in missed.items() if np.mean(shares) > bound}
+
+
+@pytest.mark.usefixtures("listed_early")
+def test_lists_miss_next_to_nothing_whatever_the_filter_and_the_query(everything: policy.Scope, tmp_path: Path) -> None:
+    libraries = [missed_in_a_library(everything, tmp_path / str(seed), seed) for seed in range(4, 10)]
+    assert above(0.01, libraries[0]) == {}
+    assert above(0.0075, {name: [*chain(*(missed[name] for missed in libraries))] for name in libraries[0]}) == {}
 
 
 @pytest.mark.usefixtures("listed_early")
@@ -169,8 +180,11 @@ def test_what_was_found_sets_the_model_right(
     missed, _ = looked(trusted, 1 / 50)
     assert missed < blindly_missed / 2
     _, blindly_scored = looked(1e9, 50)
+    missed, bounded = looked(trusted, 50)
+    assert bounded < 0.97 * blindly_scored and missed <= 0.01
+    monkeypatch.setattr(lists, "_LESSENED", 0.0)
     missed, scored = looked(trusted, 50)
-    assert scored < blindly_scored and missed <= 0.01
+    assert scored < 0.9 * blindly_scored and missed <= 0.01
 
 
 @pytest.mark.usefixtures("listed_early")
