@@ -8,7 +8,7 @@ Loupe keeps on disk can be made again from here.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
@@ -26,6 +26,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from search import schema
 from search.columns import Facts
 from search.errors import BadSettings, CatalogDamaged, NotFound, NotWritten
+from search.kept import Kept
 from search.ragged import CHUNK
 from search.types import (
     Action,
@@ -58,8 +59,12 @@ _ROWS: Final = 500
 _PURGE: Final = "purge"
 _ORDINAL: Final = "ordinal"
 
-#: Asked before every request.
-_HEAD: Final = sa.select(sa.func.max(schema.journal.c.number))
+#: The newest journal number. Asked before every request, by SQLite's own driver: what SQLAlchemy adds, and a
+#: transaction for one number, take four times as long as to read it.
+_HEAD: Final = "SELECT max(number) FROM journal"
+
+#: Journal numbers at which collections' grants are kept: the newest, and the one that searches under way still read.
+_HEADS_KEPT: Final = 2
 
 
 class Intake(msgspec.Struct, frozen=True):
@@ -132,6 +137,7 @@ class Catalog:
         self._engine = sa.create_engine(url, json_deserializer=msgspec.json.decode)
         sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _begin)
+        self._inherited: Kept[dict[str, tuple[Grant, ...]]] = Kept(_HEADS_KEPT)
         try:
             self._migrate()
         except sa.exc.OperationalError:  # it is locked, or cannot be had: nothing is wrong with what is in it
@@ -151,8 +157,9 @@ class Catalog:
 
     def head(self) -> int:
         """The newest journal number; 0 when nothing was ever written."""
-        with self._engine.connect() as connection:
-            return connection.scalar(_HEAD) or 0
+        with closing(self._engine.raw_connection()) as connection:
+            (number,) = connection.cursor().execute(_HEAD).fetchone()
+        return number or 0
 
     def changes_since(self, number: int) -> Changes:
         journal = schema.journal
@@ -169,12 +176,12 @@ class Catalog:
     def assets(self, ordinals: Iterable[int]) -> dict[int, Asset]:
         """The assets there are among these ordinals; vanished ones are left out."""
         with self._engine.connect() as connection:
-            return _assets_numbered(connection, ordinals)
+            return self._numbered(connection, ordinals)
 
     def read_back(self, assets: Iterable[int], segments: Iterable[int]) -> tuple[dict[int, Asset], dict[int, Segment]]:
         """The assets of a page that have not vanished, and parts of them, by ordinal, as all stand at one moment."""
         with self._engine.connect() as connection:
-            found = _assets_numbered(connection, assets)
+            found = self._numbered(connection, assets)
             rows = connection.execute(_SEGMENTS_NUMBERED, {"ordinals": _list(segments)}).all()
         return found, {row.ordinal: _segment(row) for row in rows}
 
@@ -374,6 +381,13 @@ class Catalog:
             except sa.exc.DatabaseError as error:
                 return [str(error.orig)]
         return [*found, *(f"row {row[1]} of {row[0]} refers to what is not there" for row in loose)]
+
+    def _numbered(self, connection: sa.Connection, ordinals: Iterable[int]) -> dict[int, Asset]:
+        """The assets there are among these ordinals. Page after page is of the same collections: what these grant is
+        kept as it is at the newest journal number, under which every change of it is written."""
+        known = self._inherited.of(connection.exec_driver_sql(_HEAD).scalar(), dict)
+        found = _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": _list(ordinals)}, known)
+        return {asset.ordinal: asset for asset in found}
 
     # ---- writing
 
@@ -799,25 +813,29 @@ _ASSETS_NUMBERED: Final = _ASSETS.where(_listed(schema.assets.c.ordinal, "ordina
 
 
 def _read_assets(
-    connection: sa.Connection, query: sa.Select[Any], bound: Mapping[str, object] | None = None
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    bound: Mapping[str, object] | None = None,
+    known: dict[str, tuple[Grant, ...]] | None = None,
 ) -> Iterator[Asset]:
-    """The assets that a query made of `_ASSETS` finds, each with its own grants and its collection's."""
+    """The assets that a query made of `_ASSETS` finds, each with its own grants and its collection's.
+
+    `known`: what collections grant at this moment, as far as it was read; to which is added what is read here.
+    """
     rows = connection.execute(query, bound).all()
     if not rows:
         return
     fields = [dict(zip(_READ, row, strict=True)) for row in rows]
     # Of their collections only: a library may have thousands, each with many grants.
-    column = {ResourceKind.asset: "id", ResourceKind.collection: "collection"}
-    named = {kind.value: _list({one[name] for one in fields}) for kind, name in column.items()}
+    inherited = {} if known is None else known
+    asset, collection = ResourceKind.asset.value, ResourceKind.collection.value
+    unknown = {one["collection"] for one in fields} - inherited.keys()
+    named = {asset: _list({one["id"] for one in fields}), collection: _list(unknown)}
     granted = {(kind, name): _grants(rows) for kind, name, rows in connection.execute(_GRANTS_OF, named).all()}
+    for name in unknown:
+        inherited[name] = granted.get((collection, name), ())
     for one in fields:
-        own, inherited = (granted.get((kind.value, one[name]), ()) for kind, name in column.items())
-        yield _asset(one, (*own, *inherited))
-
-
-def _assets_numbered(connection: sa.Connection, ordinals: Iterable[int]) -> dict[int, Asset]:
-    bound = {"ordinals": _list(ordinals)}
-    return {asset.ordinal: asset for asset in _read_assets(connection, _ASSETS_NUMBERED, bound)}
+        yield _asset(one, (*granted.get((asset, one["id"]), ()), *inherited[one["collection"]]))
 
 
 def _asset(fields: dict[str, Any], grants: tuple[Grant, ...]) -> Asset:

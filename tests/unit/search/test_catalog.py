@@ -74,6 +74,20 @@ def test_a_page_is_read_back_with_the_parts_asked_for(catalog: Catalog, make_int
     assert (list(assets), parts) == ([1], {part.ordinal: part})
 
 
+def test_a_page_has_the_grants_of_its_moment_whoever_changed_them(tmp_path: Path, make_intake: MakeIntake) -> None:
+    one, other = (Catalog.at(tmp_path / "catalog.sqlite") for _ in range(2))
+    one.take_in([make_intake("a"), make_intake("b", collection="shut")], by="test")
+    for actions in ((Action.find,), (Action.find, Action.use), (), (Action.find,)):
+        other.grant_collection("open", everyone_may("open", *actions))
+        for catalog in (one, other):
+            expected = {1: everyone_may("open", *actions), 2: ()}
+            for ordinals in ([2], [1], [1, 2], [1, 2]):
+                assets, _ = catalog.read_back(ordinals, [])
+                assert {n: asset.grants for n, asset in assets.items()} == {n: expected[n] for n in ordinals}
+    one.close()
+    other.close()
+
+
 def test_the_journal_names_what_changed_since(catalog: Catalog, make_intake: MakeIntake) -> None:
     assert catalog.head() == 0
     catalog.take_in([make_intake("a"), make_intake("b")], by="test")
