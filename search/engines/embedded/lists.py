@@ -66,11 +66,13 @@ _STEP: Final = 0.05
 _STEPS: Final = 200
 _DEVIATIONS: Final = _STEP * np.arange(_STEPS + 1)
 
-#: The share of an answer that may be missed by expectation: of its first so many, and of what comes after them. What is
-#: missed are nearly always the last ones, which matter little to who asks for hundreds.
-_TOLERANCE: Final = 0.01
+#: The share of an answer that may be missed by expectation, by leaving lists aside and by trusting codes: of its first
+#: so many, and of what comes after them. What is missed are nearly always the last, which matter little to who asks for
+#: hundreds. Of what is expected of lists less than a quarter comes to be missed.
+_MISSED_BY_LISTS: Final = 0.0125
+_MISSED_BY_CODES: Final = 0.01
 _FIRST_OF_ANSWER: Final = 100
-_TOLERANCE_AFTER: Final = 0.035
+_MISSED_AFTER: Final = 0.035
 
 #: Rows that the model's word for what lists hold counts as much as, beside those that were found; and how far these may
 #: lessen what is expected of others. The lists looked through were chosen for promising most, so they disappoint more.
@@ -134,7 +136,7 @@ class Lists:
         self.spread = model["axes"][: self.variances.shape[1] - 1]
         self.basis = model["turn"] @ model["axes"]
         # What each query is multiplied with is to be small: between searches it leaves the processor's caches.
-        self.centroids, self.errors = (rows.coarse(model[name]) for name in ("centroids", "errors"))
+        self.coarse = rows.coarse(np.concatenate([model["centroids"], model["errors"]]))
         self.beyond, self.sizes = model["beyond"], model["sizes"]
         self._filled = np.flatnonzero(self.sizes)
         self._words = np.append(0, np.cumsum(-(-self.sizes // _WORD)))[self._filled]
@@ -167,12 +169,12 @@ class _Look:
     def __init__(self, lists: Lists, query: Vector, allowed: Allowed, limit: int) -> None:
         self._lists, self._rows, self._limit = lists, lists.rows, limit
         first = min(limit, _FIRST_OF_ANSWER)
-        self._tolerated = _TOLERANCE * first + _TOLERANCE_AFTER * (limit - first)
+        after = _MISSED_AFTER * (limit - first)
+        self._by_lists, self._by_codes = _MISSED_BY_LISTS * first + after, _MISSED_BY_CODES * first + after
         self._asked = self._rows.asked(query)
         self._turned = lists.basis @ query
-        self._near = self._rows.coarsely(self._asked, lists.centroids)
+        self._near, off = np.split(self._rows.coarsely(self._asked, lists.coarse), [len(lists.sizes)])
         self._deviations = _deviations(lists.variances, query[None], lists.spread)[:, 0]
-        off = self._rows.coarsely(self._asked, lists.errors)
         self._off = _UNSURE * float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
         self._counts = allowed.listed
         self._allowed = allowed
@@ -210,11 +212,11 @@ class _Look:
         if np.isfinite(self._threshold):
             expected *= max(_LESSENED, (self._limit + _TRUSTED) / (of_seen + _TRUSTED))
         left = float(expected.sum())
-        if left <= self._tolerated:
+        if left <= self._by_lists:
             return np.zeros(0, np.int64)
-        likely = np.flatnonzero(expected > self._tolerated / len(expected))  # all others together are tolerated
+        likely = np.flatnonzero(expected > self._by_lists / len(expected))  # all others together are tolerated
         likely = likely[np.argsort(-expected[likely])]
-        needed = int(np.count_nonzero(left - np.cumsum(expected[likely]) > self._tolerated)) + 1
+        needed = int(np.count_nonzero(left - np.cumsum(expected[likely]) > self._by_lists)) + 1
         most = max(_AT_ONCE, _MORE * self._scored)
         return likely[: min(needed, int(np.searchsorted(np.cumsum(self._lists.sizes[likely]), most)) + 1)]
 
@@ -259,7 +261,7 @@ class _Look:
         tilted = growth * deviation
         reaching = math.exp(min(700.0, tilted * tilted / 2 - growth * apart)) * _normal(apart / deviation - tilted)
         missed = len(codes) * (reaching - _normal(apart / deviation))
-        return bool(min(missed, left * _normal(apart / deviation)) <= self._tolerated)
+        return bool(min(missed, left * _normal(apart / deviation)) <= self._by_codes)
 
     def _scan_all(self) -> None:
         """Codes cannot tell what is best (there are very many like it, or codes are poor): score every row."""
