@@ -188,12 +188,12 @@ class Catalog:
     def asset(self, id: str) -> Asset | None:
         """The asset with this id, unless it vanished."""
         with self._engine.connect() as connection:
-            return next(iter(_read_assets(connection, _ASSETS.where(schema.assets.c.id == id))), None)
+            return next(self._read_assets(connection, _ASSETS.where(schema.assets.c.id == id)), None)
 
     def asset_at(self, path: str) -> Asset | None:
         """The asset that was made from the file at this path, unless it vanished."""
         with self._engine.connect() as connection:
-            return next(iter(_read_assets(connection, _ASSETS.where(schema.assets.c.path == path))), None)
+            return next(self._read_assets(connection, _ASSETS.where(schema.assets.c.path == path)), None)
 
     def every_asset(self, among: Iterable[int] | None = None) -> Iterator[Asset]:
         """All that have not vanished, or those among these ordinals, in ordinal order."""
@@ -202,7 +202,7 @@ class Catalog:
         while True:
             with self._engine.connect() as connection:
                 query = chosen.where(number > last).order_by(number).limit(_PART)
-                part = list(_read_assets(connection, query))
+                part = list(self._read_assets(connection, query))
             if not part:
                 return
             yield from part
@@ -383,11 +383,31 @@ class Catalog:
         return [*found, *(f"row {row[1]} of {row[0]} refers to what is not there" for row in loose)]
 
     def _numbered(self, connection: sa.Connection, ordinals: Iterable[int]) -> dict[int, Asset]:
-        """The assets there are among these ordinals. Page after page is of the same collections: what these grant is
-        kept as it is at the newest journal number, under which every change of it is written."""
-        known = self._inherited.of(connection.exec_driver_sql(_HEAD).scalar(), dict)
-        found = _read_assets(connection, _ASSETS_NUMBERED, {"ordinals": _list(ordinals)}, known)
+        found = self._read_assets(connection, _ASSETS_NUMBERED, {"ordinals": _list(ordinals)})
         return {asset.ordinal: asset for asset in found}
+
+    def _read_assets(
+        self, connection: sa.Connection, query: sa.Select[Any], bound: Mapping[str, object] | None = None
+    ) -> Iterator[Asset]:
+        """The assets that a query made of `_ASSETS` finds, each with its own grants and its collection's.
+
+        Page after page is of the same collections: what these grant is kept as it is at the newest journal number,
+        under which every change of it is written. So not for a transaction that writes, whose number may yet become
+        another's.
+        """
+        rows = connection.execute(query, bound).all()
+        if not rows:
+            return
+        fields = [dict(zip(_READ, row, strict=True)) for row in rows]
+        inherited = self._inherited.of(connection.exec_driver_sql(_HEAD).scalar(), dict)
+        # Of their collections only: a library may have thousands, each with many grants.
+        unread = {name for one in fields if (name := one["collection"]) not in inherited}
+        asset, collection = ResourceKind.asset.value, ResourceKind.collection.value
+        named = {asset: _list({one["id"] for one in fields}), collection: _list(unread)}
+        granted = {(kind, name): _grants(rows) for kind, name, rows in connection.execute(_GRANTS_OF, named).all()}
+        inherited |= {name: granted.get((collection, name), ()) for name in unread}
+        for one in fields:
+            yield _asset(one, (*granted.get((asset, one["id"]), ()), *inherited[one["collection"]]))
 
     # ---- writing
 
@@ -750,7 +770,7 @@ def _read_grants(connection: sa.Connection, where: sa.ColumnElement[bool]) -> di
 
 @lru_cache(1 << 12)
 def _grants(rows: str) -> tuple[Grant, ...]:
-    """Read once of equal ones: those of collections are needed for each page."""
+    """Read once of equal ones: those of collections are needed again whenever the journal has anything new."""
     return tuple(_grant(*grant) for grant in sorted(_GRANT_ROWS.decode(rows)))
 
 
@@ -810,32 +830,6 @@ _ASSETS: Final = (
     .where(schema.assets.c.vanished.is_(None))
 )
 _ASSETS_NUMBERED: Final = _ASSETS.where(_listed(schema.assets.c.ordinal, "ordinals"))
-
-
-def _read_assets(
-    connection: sa.Connection,
-    query: sa.Select[Any],
-    bound: Mapping[str, object] | None = None,
-    known: dict[str, tuple[Grant, ...]] | None = None,
-) -> Iterator[Asset]:
-    """The assets that a query made of `_ASSETS` finds, each with its own grants and its collection's.
-
-    `known`: what collections grant at this moment, as far as it was read; to which is added what is read here.
-    """
-    rows = connection.execute(query, bound).all()
-    if not rows:
-        return
-    fields = [dict(zip(_READ, row, strict=True)) for row in rows]
-    # Of their collections only: a library may have thousands, each with many grants.
-    inherited = {} if known is None else known
-    asset, collection = ResourceKind.asset.value, ResourceKind.collection.value
-    unknown = {one["collection"] for one in fields} - inherited.keys()
-    named = {asset: _list({one["id"] for one in fields}), collection: _list(unknown)}
-    granted = {(kind, name): _grants(rows) for kind, name, rows in connection.execute(_GRANTS_OF, named).all()}
-    for name in unknown:
-        inherited[name] = granted.get((collection, name), ())
-    for one in fields:
-        yield _asset(one, (*granted.get((asset, one["id"]), ()), *inherited[one["collection"]]))
 
 
 def _asset(fields: dict[str, Any], grants: tuple[Grant, ...]) -> Asset:

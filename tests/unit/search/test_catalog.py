@@ -84,6 +84,8 @@ def test_a_page_has_the_grants_of_its_moment_whoever_changed_them(tmp_path: Path
             for ordinals in ([2], [1], [1, 2], [1, 2]):
                 assets, _ = catalog.read_back(ordinals, [])
                 assert {n: asset.grants for n, asset in assets.items()} == {n: expected[n] for n in ordinals}
+            assert [asset.grants for asset in catalog.every_asset()] == [expected[1], expected[2]]
+            assert (found := catalog.asset("a")) and found.grants == expected[1]
     one.close()
     other.close()
 
