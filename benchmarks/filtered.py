@@ -27,7 +27,20 @@ from rich.text import Text
 
 from benchmarks.engines import ENGINES, RECALL, Cell, Measured
 from benchmarks.measures import CAPTIONED, CONSOLE
-from benchmarks.vectors import CACHE, CASES, Case, Kind, Made, Split, asked, made, photographs, queries_of
+from benchmarks.vectors import (
+    CACHE,
+    CASES,
+    QUERIES,
+    ROWS,
+    Case,
+    Kind,
+    Made,
+    Split,
+    asked,
+    made,
+    photographs,
+    queries_of,
+)
 
 LOUPE: Final = "Loupe"
 
@@ -47,8 +60,8 @@ _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 
 @click.command()
 @click.option("--captioned", type=CAPTIONED, required=True, help="Photographs with captions (captions.csv, images/).")
-@click.option("--rows", default=100_000, show_default=True, help="How many vectors.")
-@click.option("--queries", default=100, show_default=True, help="How many of each kind; at most 500.")
+@click.option("--rows", type=ROWS, default=100_000, show_default=True, help="How many vectors.")
+@click.option("--queries", type=QUERIES, default=100, show_default=True, help="How many of each kind.")
 @click.option("--peers", default=",".join(name for name in ENGINES if name != LOUPE), show_default=True)
 @click.option("--minutes", default=15, show_default=True, help="How long building one engine may take.")
 @click.option("--cache", type=_FOLDER, default=CACHE, help="Where vectors and indexes are kept.")

@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.engines import Measured
 from benchmarks.filtered import LOUPE, measured
 from benchmarks.measures import CAPTIONED, CONSOLE
-from benchmarks.vectors import CACHE, Kind, Split, asked, made, photographs, queries_of
+from benchmarks.vectors import CACHE, QUERIES, ROWS, Kind, Split, asked, made, photographs, queries_of
 
 _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -32,28 +32,38 @@ class Row(msgspec.Struct, frozen=True):
     exponent: float
 
 
+def _sizes(context: click.Context, option: click.Parameter, told: str) -> Sequence[int]:
+    """Numbers of vectors, with commas between."""
+    return [ROWS(size, option, context) for size in told.split(",")]
+
+
 @click.command()
 @click.option("--captioned", type=CAPTIONED, required=True, help="Photographs with captions (captions.csv, images/).")
-@click.option("--sizes", default="10000,100000,1000000", show_default=True, help="How many vectors, smallest first.")
-@click.option("--queries", default=100, show_default=True, help="How many of each kind; at most 500.")
+@click.option(
+    "--sizes",
+    callback=_sizes,
+    default="10000,100000,1000000",
+    show_default=True,
+    help="How many vectors, smallest first.",
+)
+@click.option("--queries", type=QUERIES, default=100, show_default=True, help="How many of each kind.")
 @click.option("--minutes", default=60, show_default=True, help="How long building may take.")
 @click.option("--cache", type=_FOLDER, default=CACHE, help="Where vectors and indexes are kept.")
 @click.option("--json", "as_json", type=_FILE, help="Write the figures here too.")
-def main(captioned: Path, sizes: str, queries: int, minutes: int, cache: Path, as_json: Path | None) -> None:
+def main(captioned: Path, sizes: Sequence[int], queries: int, minutes: int, cache: Path, as_json: Path | None) -> None:
     """Measure Loupe's vector index at several sizes."""
-    counts = [int(size) for size in sizes.split(",")]
     projected = photographs(captioned, cache).projected()
     questions = queries_of(projected, Split.reported, queries)
     runs = []
-    for count in counts:
+    for count in sizes:
         vectors = made(projected.base, count, cache)
         kept = asked(vectors, questions, f"{Split.reported}-{queries}")
         run = measured([LOUPE], vectors, kept, queries, 60 * minutes, rebuild=True)
         if run.failed:
             raise click.ClickException(f"{count:,} vectors: {run.failed[LOUPE]}")
         runs.append(run.engines[LOUPE])
-    rows = list(_rows(counts, runs))
-    CONSOLE.print(_table(counts, rows))
+    rows = list(_rows(sizes, runs))
+    CONSOLE.print(_table(sizes, rows))
     if as_json:
         as_json.write_bytes(msgspec.json.format(msgspec.json.encode(rows)) + b"\n")
 

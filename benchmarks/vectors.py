@@ -37,6 +37,9 @@ COLLECTIONS: Final = 1_000
 NEAREST: Final = 10
 #: So many vectors are made at a time.
 CHUNK: Final = 50_000
+#: How many vectors there may be, of which the least filter keeps one by expectation; and queries of a kind.
+ROWS: Final = click.IntRange(min=BUCKETS)
+QUERIES: Final = click.IntRange(1, 500)
 #: What filters keep of the vectors.
 SHARES: Final = (0.5, 0.1, 0.01, 0.001, 0.0001)
 CACHE: Final = Path.home() / ".cache" / "loupe-bench"
@@ -441,7 +444,7 @@ def _clustered(rows: Floats) -> tuple[NDArray[np.uint16], Floats]:
     "--captioned", type=CAPTIONED, required=True,
     help="Photographs with captions.",
 )  # fmt: skip
-@click.option("--rows", default=100_000, show_default=True, help="How many vectors to make.")
+@click.option("--rows", type=ROWS, default=100_000, show_default=True, help="How many vectors to make.")
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), default=CACHE, help="Where to keep them.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(captioned: Path, rows: int, cache: Path, as_json: Path | None) -> None:

@@ -3,10 +3,12 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from benchmarks import filtered, vectors
+from benchmarks import filtered, growth, vectors
 from benchmarks.engines import ENGINES, RECALL
 from benchmarks.filtered import Run, measured, picture
 from benchmarks.vectors import CASES, DIMENSION, Kind, Made
@@ -79,3 +81,24 @@ def test_each_engine_says_what_it_spends_least_first() -> None:
     for engine in ENGINES.values():
         assert list(engine.efforts) == sorted(engine.efforts)
     assert filtered.LOUPE in ENGINES
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "told"),
+    [
+        (filtered.main, "--rows", "0"),
+        (filtered.main, "--queries", "0"),
+        (growth.main, "--sizes", "10000,,100000"),
+        (growth.main, "--sizes", "100"),
+        (vectors.main, "--rows", "-1"),
+    ],
+)
+def test_numbers_that_cannot_be_measured_are_refused_before_anything_is_made(
+    command: click.Command, option: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "captions.csv").touch()
+    (tmp_path / "images").mkdir()
+    cache = tmp_path / "cache"
+    answer = CliRunner().invoke(command, ["--captioned", str(tmp_path), "--cache", str(cache), option, told])
+    assert answer.exit_code == 2 and f"Invalid value for '{option}'" in answer.output
+    assert not cache.exists()
