@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.auth import Person
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import CONSOLE, COUNT
 from search.catalog import Catalog, Intake
 from search.corpus import description_text
 from search.engine import Space
@@ -361,7 +361,7 @@ def on_disk(directory: Path) -> int:
 
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--rows", default=100_000, show_default=True, help="How many assets.")
+@click.option("--rows", type=COUNT, default=100_000, show_default=True, help="How many assets.")
 def main(directory: Path, rows: int) -> None:
     """Make a library without vectors."""
     begun = perf_counter()

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from api import compose
 from benchmarks.load import make
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import CONSOLE, COUNT
 from search import backup, verification
 from search.catalog import Intake
 from search.library import CATALOG, Library
@@ -38,7 +38,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--assets", default=100_000, show_default=True, help="How many assets.")
+@click.option("--assets", type=COUNT, default=100_000, show_default=True, help="How many assets.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(assets: int, as_json: Path | None) -> None:
     """Measure opening, publishing, checking and backups."""

@@ -25,7 +25,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks import at_scale
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import CONSOLE, SAMPLE
 from search import facets, policy
 from search.catalog import Catalog, Intake
 from search.columns import Columns
@@ -84,8 +84,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--rows", default=100_000, show_default=True, help="How many assets.")
-@click.option("--calls", default=100, show_default=True, help="How often each thing is done.")
+@click.option(
+    "--rows", type=click.IntRange(min=at_scale.COLLECTIONS), default=100_000, show_default=True, help="How many assets."
+)
+@click.option("--calls", type=SAMPLE, default=100, show_default=True, help="How often each thing is done.")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where the library is, or is made.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(rows: int, calls: int, directory: Path | None, as_json: Path | None) -> None:

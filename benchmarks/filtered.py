@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.engines import ENGINES, RECALL, Cell, Measured
-from benchmarks.measures import CAPTIONED, CONSOLE
+from benchmarks.measures import CAPTIONED, CONSOLE, COUNT
 from benchmarks.vectors import (
     CACHE,
     CASES,
@@ -63,7 +63,7 @@ _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
 @click.option("--rows", type=ROWS, default=100_000, show_default=True, help="How many vectors.")
 @click.option("--queries", type=QUERIES, default=100, show_default=True, help="How many of each kind.")
 @click.option("--peers", default=",".join(name for name in ENGINES if name != LOUPE), show_default=True)
-@click.option("--minutes", default=15, show_default=True, help="How long building one engine may take.")
+@click.option("--minutes", type=COUNT, default=15, show_default=True, help="How long building one engine may take.")
 @click.option("--cache", type=_FOLDER, default=CACHE, help="Where vectors and indexes are kept.")
 @click.option("--rebuild", is_flag=True, help="Build Loupe's index again, also where one is kept.")
 @click.option("--json", "as_json", type=_FILE, help="Write the figures here too.")

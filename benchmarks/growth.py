@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.engines import Measured
 from benchmarks.filtered import LOUPE, measured
-from benchmarks.measures import CAPTIONED, CONSOLE
+from benchmarks.measures import CAPTIONED, CONSOLE, COUNT
 from benchmarks.vectors import CACHE, QUERIES, ROWS, Kind, Split, asked, made, photographs, queries_of
 
 _FOLDER: Final = click.Path(file_okay=False, path_type=Path)
@@ -47,7 +47,7 @@ def _sizes(context: click.Context, option: click.Parameter, told: str) -> Sequen
     help="How many vectors, smallest first.",
 )
 @click.option("--queries", type=QUERIES, default=100, show_default=True, help="How many of each kind.")
-@click.option("--minutes", default=60, show_default=True, help="How long building may take.")
+@click.option("--minutes", type=COUNT, default=60, show_default=True, help="How long building may take.")
 @click.option("--cache", type=_FOLDER, default=CACHE, help="Where vectors and indexes are kept.")
 @click.option("--json", "as_json", type=_FILE, help="Write the figures here too.")
 def main(captioned: Path, sizes: Sequence[int], queries: int, minutes: int, cache: Path, as_json: Path | None) -> None:

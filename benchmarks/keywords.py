@@ -31,7 +31,7 @@ from rich.table import Table
 
 from api.demo import LIBRARY
 from benchmarks.libraries import credited
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import CONSOLE, SAMPLE
 from benchmarks.overfetching import CLASSES, Overfetching
 from search import policy
 from search.columns import Columns
@@ -273,8 +273,14 @@ def table(report: Report) -> Table:
 
 
 @click.command()
-@click.option("--documents", default=1_000_000, show_default=True, help="How many documents to make.")
-@click.option("--queries", default=100, show_default=True, help="How many queries of each kind.")
+@click.option(
+    "--documents",
+    type=click.IntRange(min=5 * COLLECTIONS),
+    default=1_000_000,
+    show_default=True,
+    help="How many documents to make.",
+)
+@click.option("--queries", type=SAMPLE, default=100, show_default=True, help="How many queries of each kind.")
 @click.option("--beside", is_flag=True, help="Measure Tantivy's own ranking, over-fetched, as well (minutes).")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(documents: int, queries: int, beside: bool, as_json: Path | None) -> None:

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.libraries import asked
+from benchmarks.measures import COUNT
 from search.models.loading import load_models
 
 
@@ -35,7 +36,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--rounds", default=10, show_default=True, help="How often each query is asked.")
+@click.option("--rounds", type=COUNT, default=10, show_default=True, help="How often each query is asked.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(rounds: int, as_json: Path | None) -> None:
     """Measure warm search through HTTP on the demo library."""

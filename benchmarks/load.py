@@ -44,7 +44,7 @@ from api.auth import Tokens, read_people
 from api.processes import children
 from benchmarks.at_scale import Embedded, build, vocabulary
 from benchmarks.libraries import PHOTOS
-from benchmarks.measures import CAPTIONED, CONSOLE, memory_of
+from benchmarks.measures import AMOUNT, CAPTIONED, CONSOLE, COUNT, memory_of
 from benchmarks.vectors import CACHE, CHUNK, maker, photographs
 from search.embedding import Vectors
 from search.engine import Space
@@ -105,7 +105,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--assets", type=int, help="Serve a made library of so many assets. [default: the demo library]")
+@click.option("--assets", type=COUNT, help="Serve a made library of so many assets. [default: the demo library]")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -120,19 +120,21 @@ class Report(msgspec.Struct, frozen=True):
     "--cache", type=click.Path(file_okay=False, path_type=Path), default=CACHE, help="Where their vectors are."
 )
 @click.option("--user", help="Who searches: one of the library's people. [default: the first]")
-@click.option("--processes", default=1, show_default=True, help="How many processes search.")
-@click.option("--rate", default=100.0, show_default=True, help="Searches a second of the steady stream.")
-@click.option("--seconds", default=10.0, show_default=True, help="How long the stream and the crowds last.")
+@click.option("--processes", type=COUNT, default=1, show_default=True, help="How many processes search.")
+@click.option("--rate", type=AMOUNT, default=100.0, show_default=True, help="Searches a second of the steady stream.")
+@click.option(
+    "--seconds", type=AMOUNT, default=10.0, show_default=True, help="How long the stream and the crowds last."
+)
 @click.option(
     "--connections",
-    type=click.IntRange(1),
+    type=COUNT,
     multiple=True,
     default=(4, 16),
     show_default=True,
     help="How many ask at once in a crowd.",
 )
-@click.option("--requests", default=2_000, show_default=True, help="Searches of the long phase.")
-@click.option("--at-most", default=1_800.0, show_default=True, help="The most seconds of any phase.")
+@click.option("--requests", type=COUNT, default=2_000, show_default=True, help="Searches of the long phase.")
+@click.option("--at-most", type=AMOUNT, default=1_800.0, show_default=True, help="The most seconds of any phase.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(
     assets: int | None,

@@ -44,6 +44,11 @@ class _Captioned(click.Path):
 
 CAPTIONED: Final = _Captioned()
 
+#: How many of something there are, how many of it a median and 95 % are taken of, and how long or how often.
+COUNT: Final = click.IntRange(min=1)
+SAMPLE: Final = click.IntRange(min=10)
+AMOUNT: Final = click.FloatRange(min=0, min_open=True)
+
 
 def memory_of(name: str, pid: int | str = "self") -> int:
     """What the system says of a process's memory, bytes: `VmRSS` is all that is resident, `RssAnon` what of it is in no

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.libraries import PHOTOS, asked, credited
+from benchmarks.measures import COUNT
 from search.models import loupe_mini
 from search.models.runtimes import Running
 
@@ -65,7 +66,13 @@ class Row(msgspec.Struct, frozen=True):
 @click.command()
 @click.option("--architecture", default="ViT-B-32", show_default=True, help="A model of open_clip.")
 @click.option("--eight-bits", is_flag=True, help="Add 8-bit weights (ONNX Runtime).")
-@click.option("--rounds", default=7, show_default=True, help="How often each is timed, after once that does not count.")
+@click.option(
+    "--rounds",
+    type=COUNT,
+    default=7,
+    show_default=True,
+    help="How often each is timed, after once that does not count.",
+)
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
 def main(architecture: str, eight_bits: bool, rounds: int, as_json: Path | None) -> None:
     """Measure the ways to run a model."""

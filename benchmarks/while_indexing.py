@@ -26,7 +26,7 @@ from rich.table import Table
 
 from benchmarks.libraries import PHOTOS
 from benchmarks.load import Connection, Phase, Row, Served, make, phase, served, stream, texts, warm
-from benchmarks.measures import CONSOLE
+from benchmarks.measures import AMOUNT, CONSOLE, COUNT
 
 #: Texts that are asked for, and connections that searches wait for.
 _KNOWN = 100
@@ -47,10 +47,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--files", default=300, show_default=True, help="How many photographs are taken in.")
-@click.option("--rate", default=5.0, show_default=True, help="Searches a second.")
-@click.option("--seconds", default=20.0, show_default=True, help="How long the first phase lasts.")
-@click.option("--assets", type=int, help="Of a made library of so many assets. [default: the demo's]")
+@click.option("--files", type=COUNT, default=300, show_default=True, help="How many photographs are taken in.")
+@click.option("--rate", type=AMOUNT, default=5.0, show_default=True, help="Searches a second.")
+@click.option("--seconds", type=AMOUNT, default=20.0, show_default=True, help="How long the first phase lasts.")
+@click.option("--assets", type=COUNT, help="Of a made library of so many assets. [default: the demo's]")
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where such a library is, or is made."
 )

@@ -51,9 +51,12 @@ class Decoder:
     def decode_image(self, data: bytes) -> Image.Image:
         """A picture to search with, RGB, upright. Raises UnsupportedMedia, MediaTooLarge, BrokenMedia."""
         if not data:
-            raise BrokenMedia("The picture is empty (0 bytes).")
+            raise BrokenMedia("The picture is empty (0 bytes).", "Choose another file, or save the picture again.")
         if len(data) > self._limits.max_bytes:
-            raise MediaTooLarge(f"The picture has {len(data):,} bytes; the bound is {self._limits.max_bytes:,}.")
+            raise MediaTooLarge(
+                f"The picture has {len(data):,} bytes; the bound is {self._limits.max_bytes:,}.",
+                "Save a smaller copy and search with that.",
+            )
         return picture(self._ask(Request(self._limits, data=data)).frames[0])
 
     def close(self) -> None:

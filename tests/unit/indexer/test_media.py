@@ -264,8 +264,14 @@ def test_a_query_picture_is_only_looked_at(decoder: Decoder) -> None:
     assert decoder.decode_image(PHOTO.read_bytes()).size == (600, 400)
     with pytest.raises(UnsupportedMedia, match="not a picture"):
         decoder.decode_image((LIBRARY / "audio/interview-beekeeper.ogg").read_bytes())
-    with pytest.raises(BrokenMedia):
+
+
+def test_a_query_picture_that_cannot_be_looked_at_is_refused_with_what_to_do(decoder: Decoder, tmp_path: Path) -> None:
+    with pytest.raises(BrokenMedia, match="empty") as empty:
         decoder.decode_image(b"")
+    with pytest.raises(MediaTooLarge, match="the bound is 1,000") as large:
+        Decoder(Limits(max_bytes=1000), tmp_path).decode_image(PHOTO.read_bytes())
+    assert empty.value.remedy and large.value.remedy
 
 
 def test_formats_are_told_by_their_first_bytes() -> None:
