@@ -18,6 +18,8 @@ Useful for: segments of tens of thousands of rows and more. Not useful for: few 
 """
 
 import math
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +28,8 @@ import faiss
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from search.embedding import Vector
 from search.engine import VectorRows
@@ -53,10 +57,11 @@ _TOGETHER: Final = 2
 #: The foremost of these dimensions along which it is known how far the rows of a list spread.
 _SPREAD: Final = 32
 
-#: Queries, and errors, that the model is made of; rows that are added at a time.
+#: Queries, and errors, that the model is made of; rows added at a time, and compared with all centroids at a time.
 _SAMPLED: Final = 512
 _ERRORS: Final = 256
 _ADDED: Final = 1 << 16
+_COMPARED: Final = 1 << 11
 
 #: The least variance, so that a list of equal rows deviates by something.
 _LEAST: Final = 1e-9
@@ -293,6 +298,16 @@ class _Look:
 
 def write(vectors: VectorRows, directory: Path) -> Numbers:
     """Learn from vectors, float32 [n, d], and write `Lists` over rows of them: which vector each is, -1 for none."""
+    with threadpool_limits(_processors(), "openmp"):  # models have it that each thread works alone
+        return _written(vectors, directory)
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _written(vectors: VectorRows, directory: Path) -> Numbers:
     generator = np.random.default_rng(0)
     n, dimension = vectors.shape
     count = round(_LISTS * n**0.5)
@@ -300,29 +315,28 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
     learned = vectors[sample]
     axes, turn = _axes(learned, max(2, dimension // _KEPT // 2 * 2), generator)
     basis = np.ascontiguousarray(turn @ axes)
-    quantizer = _quantizer(learned @ basis.T, count)
-    for _ in range(_ROUNDS_OF_ALL):
-        _centre(quantizer, _assigned(vectors, quantizer, basis)[1] @ basis.T)
-    lists, means = _assigned(vectors, quantizer, basis)
-    kept = faiss.rev_swig_ptr(quantizer.get_xb(), count * len(basis)).reshape(count, -1)
+    kept = _kmeans(learned @ basis.T, count)
+    for _ in range(_ROUNDS_OF_ALL):  # rounds of Lloyd's over all rows, as k-means has seen but some
+        kept = (_assigned(vectors, kept, basis)[1] @ basis.T).astype(np.float32)
+    lists, means = _assigned(vectors, kept, basis)
     # Within the basis the centroids are those that codes are relative to; across it, the means.
     centroids = (kept @ basis + means - (means @ basis.T) @ basis).astype(np.float32)
     order, sizes = _order(lists, count)
     residuals = learned - centroids[lists[sample]]
-    codes = _codes(quantizer, (residuals @ basis.T).astype(np.float32))
+    codes = _codes(kept, (residuals @ basis.T).astype(np.float32))
     spread = axes[:_SPREAD]
     squares = np.zeros((count, len(spread) + 1))
     for start in range(0, len(order), _ADDED):
         part = np.arange(start, min(start + _ADDED, len(order)))
         part = part[order[part] >= 0]
-        these = vectors[order[part]]
-        codes.add_with_ids(np.ascontiguousarray(these @ basis.T), part)
-        these -= centroids[lists[order[part]]]
-        squares += _sums(
-            np.column_stack([(these @ spread.T) ** 2, (these * these).sum(axis=1)]), lists[order[part]], count
-        )
+        these, within = vectors[order[part]], lists[order[part]]
+        projected = np.ascontiguousarray(these @ basis.T)
+        # Told the lists, FAISS need not look for them again; codes are packed for registers at the end.
+        codes.add_core(len(part), faiss.swig_ptr(projected), faiss.swig_ptr(part), faiss.swig_ptr(within))
+        these -= centroids[within]
+        squares += _sums(np.column_stack([(these @ spread.T) ** 2, (these * these).sum(axis=1)]), within, count)
     variances = _variances(squares / np.maximum(sizes, 1)[:, None], dimension)
-    model = {
+    model: dict[str, NDArray[Any]] = {
         "axes": axes,
         "turn": turn,
         "centroids": centroids,
@@ -331,7 +345,7 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
         "errors": _errors(codes.pq, basis, residuals, generator),
         "beyond": _beyond(learned, residuals, variances[lists[sample]], spread, generator),
     }
-    faiss.write_index(codes, str(directory / CODES))
+    faiss.write_index(faiss.IndexIVFPQFastScan(codes), str(directory / CODES))
     np.savez(directory / _MODEL, allow_pickle=False, **model)
     return order
 
@@ -369,39 +383,49 @@ def _deviations(variances: NDArray[np.float32], queries: NDArray[np.float32], ax
 
 def _sums(values: NDArray[np.float32], lists: Numbers, count: int) -> NDArray[np.float64]:
     """The sum of the values, float32 [m, k], of each list, float64 [lists, k]."""
-    order = np.argsort(lists, kind="stable")
-    present, first = np.unique(lists[order], return_index=True)
-    sums = np.zeros((count, values.shape[1]))
-    sums[present] = np.add.reduceat(values[order], first, axis=0, dtype=np.float64)
+    member = csr_array((np.ones(len(lists)), lists, np.arange(len(lists) + 1)), shape=(len(lists), count))
+    sums: NDArray[np.float64] = member.T @ values
     return sums
 
 
-def _quantizer(learned: NDArray[np.float32], count: int) -> Any:
-    """An index of the centroids that k-means finds."""
-    means = faiss.Clustering(learned.shape[1], count)
+def _kmeans(learned: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """The centroids that k-means finds, float32 [count, kept]."""
+    kept = learned.shape[1]
+    means = faiss.Clustering(kept, count)
     means.niter, means.max_points_per_centroid, means.min_points_per_centroid = _ROUNDS, _OF_A_LIST, 1
-    quantizer = faiss.IndexFlatL2(learned.shape[1])
-    means.train(np.ascontiguousarray(learned), quantizer)
-    return quantizer
+    means.train(np.ascontiguousarray(learned), faiss.IndexFlatL2(kept))
+    centroids: NDArray[np.float32] = faiss.vector_to_array(means.centroids).reshape(count, kept)
+    return centroids
 
 
-def _centre(quantizer: Any, means: NDArray[np.float64]) -> None:
-    """Move the centroids, which k-means found from a sample, to the means of all rows (a round of Lloyd's)."""
-    quantizer.reset()
-    quantizer.add(np.ascontiguousarray(means.astype(np.float32)))
-
-
-def _assigned(vectors: VectorRows, quantizer: Any, basis: NDArray[np.float32]) -> tuple[Numbers, NDArray[np.float64]]:
+def _assigned(
+    vectors: VectorRows, centroids: NDArray[np.float32], basis: NDArray[np.float32]
+) -> tuple[Numbers, NDArray[np.float64]]:
     """The list of each vector, int64 [n], and the mean of each list, float64 [lists, d]."""
     n, dimension = vectors.shape
     lists = np.empty(n, np.int64)
-    sums = np.zeros((quantizer.ntotal, dimension))
+    sums = np.zeros((len(centroids), dimension))
     for start in range(0, n, _ADDED):
         part = np.arange(start, min(start + _ADDED, n))
         these = vectors[part]
-        lists[part] = quantizer.search(np.ascontiguousarray(these @ basis.T), 1)[1][:, 0]
+        lists[part] = _nearest(these @ basis.T, centroids)
         sums += _sums(these, lists[part], len(sums))
     return lists, sums / np.maximum(np.bincount(lists, minlength=len(sums)), 1)[:, None]
+
+
+def _nearest(projected: NDArray[np.float32], centroids: NDArray[np.float32]) -> Numbers:
+    """Which centroid each of some vectors is nearest to, int64 [m].
+
+    By numpy's BLAS: what FAISS is built with does not know newer processors, and takes four times as long on some.
+    """
+    towards, half = np.ascontiguousarray(centroids.T), (centroids * centroids).sum(axis=1) / 2
+    nearest = np.empty(len(projected), np.int64)
+    for start in range(0, len(projected), _COMPARED):
+        part = slice(start, start + _COMPARED)
+        near = projected[part] @ towards
+        near -= half
+        nearest[part] = near.argmax(axis=1)
+    return nearest
 
 
 def _order(lists: Numbers, count: int) -> tuple[Numbers, Numbers]:
@@ -415,12 +439,12 @@ def _order(lists: Numbers, count: int) -> tuple[Numbers, Numbers]:
     return order, sizes
 
 
-def _codes(quantizer: Any, residuals: NDArray[np.float32]) -> Any:
+def _codes(centroids: NDArray[np.float32], residuals: NDArray[np.float32]) -> Any:
     """The empty index of codes, which are learned from residuals, float32 [m, kept]."""
-    kept = residuals.shape[1]
-    codes = faiss.IndexIVFPQFastScan(
-        quantizer, kept, quantizer.ntotal, kept // _TOGETHER, 4, faiss.METRIC_INNER_PRODUCT, 32
-    )
+    count, kept = centroids.shape
+    quantizer = faiss.IndexFlatL2(kept)
+    quantizer.add(centroids)
+    codes = faiss.IndexIVFPQ(quantizer, kept, count, kept // _TOGETHER, 4, faiss.METRIC_INNER_PRODUCT)
     codes.by_residual = True
     codes.pq.cp.min_points_per_centroid = 1  # it only warns of fewer than 39
     codes.pq.train(residuals[:_LEARNED])

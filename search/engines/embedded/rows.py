@@ -46,7 +46,7 @@ _LANES: Final = 16
 _TINY: Final = float(np.finfo(np.float32).tiny)
 
 #: Rows are written, and gathered, so many at a time: a gathered part of 512 dimensions stays in a core's cache.
-_WRITTEN: Final = 1 << 16
+_WRITTEN: Final = 1 << 12
 _GATHERED: Final = 1 << 11
 
 #: How many are looked at by the high plane first, of which most are ruled out.
