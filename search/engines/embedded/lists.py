@@ -18,8 +18,6 @@ Useful for: segments of tens of thousands of rows and more. Not useful for: few 
 """
 
 import math
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -29,11 +27,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from threadpoolctl import threadpool_limits
 
 from search.embedding import Vector
 from search.engine import VectorRows
-from search.engines.embedded.rows import Numbers, Rows, Scores
+from search.engines.embedded.rows import Numbers, Rows, Scores, parts
 
 CODES: Final = "lists.faiss"
 _MODEL: Final = "lists.npz"
@@ -298,16 +295,6 @@ class _Look:
 
 def write(vectors: VectorRows, directory: Path) -> Numbers:
     """Learn from vectors, float32 [n, d], and write `Lists` over rows of them: which vector each is, -1 for none."""
-    with threadpool_limits(_processors(), "openmp"):  # models have it that each thread works alone
-        return _written(vectors, directory)
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _written(vectors: VectorRows, directory: Path) -> Numbers:
     generator = np.random.default_rng(0)
     n, dimension = vectors.shape
     count = round(_LISTS * n**0.5)
@@ -326,8 +313,7 @@ def _written(vectors: VectorRows, directory: Path) -> Numbers:
     codes = _codes(kept, (residuals @ basis.T).astype(np.float32))
     spread = axes[:_SPREAD]
     squares = np.zeros((count, len(spread) + 1))
-    for start in range(0, len(order), _ADDED):
-        part = np.arange(start, min(start + _ADDED, len(order)))
+    for _, part in parts(np.arange(len(order)), _ADDED):
         part = part[order[part] >= 0]
         these, within = vectors[order[part]], lists[order[part]]
         projected = np.ascontiguousarray(these @ basis.T)
@@ -405,8 +391,7 @@ def _assigned(
     n, dimension = vectors.shape
     lists = np.empty(n, np.int64)
     sums = np.zeros((len(centroids), dimension))
-    for start in range(0, n, _ADDED):
-        part = np.arange(start, min(start + _ADDED, n))
+    for _, part in parts(np.arange(n), _ADDED):
         these = vectors[part]
         lists[part] = _nearest(these @ basis.T, centroids)
         sums += _sums(these, lists[part], len(sums))
@@ -420,11 +405,10 @@ def _nearest(projected: NDArray[np.float32], centroids: NDArray[np.float32]) -> 
     """
     towards, half = np.ascontiguousarray(centroids.T), (centroids * centroids).sum(axis=1) / 2
     nearest = np.empty(len(projected), np.int64)
-    for start in range(0, len(projected), _COMPARED):
-        part = slice(start, start + _COMPARED)
-        near = projected[part] @ towards
+    for start, part in parts(projected, _COMPARED):
+        near = part @ towards
         near -= half
-        nearest[part] = near.argmax(axis=1)
+        nearest[start : start + len(part)] = near.argmax(axis=1)
     return nearest
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from threading import local
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import faiss
 import msgspec
@@ -26,6 +26,8 @@ from search.engine import VectorRows
 Numbers = NDArray[np.int64]
 Scores = NDArray[np.float32]
 Bytes = NDArray[np.int8]
+
+T = TypeVar("T", bound=np.generic)
 
 _HIGH: Final = "high.faiss"
 _LOW: Final = "low.faiss"
@@ -46,8 +48,7 @@ _LANES: Final = 16
 _TINY: Final = float(np.finfo(np.float32).tiny)
 
 #: Rows are written, and gathered, so many at a time: a gathered part of 512 dimensions stays in a core's cache.
-_WRITTEN: Final = 1 << 12
-_GATHERED: Final = 1 << 11
+_AT_ONCE: Final = 1 << 11
 
 #: How many are looked at by the high plane first, of which most are ruled out.
 _ROUGH: Final = 256
@@ -90,12 +91,12 @@ class Rows:
         """Write the rows of `vectors` (float32 [m, d]) that `order` names; -1 makes a row of noughts."""
         named = order[order >= 0]
         largest = np.zeros(vectors.shape[1], np.float32)
-        for _, part in _parts(named, _WRITTEN):
+        for _, part in parts(named, _AT_ONCE):
             largest = np.maximum(largest, np.abs(vectors[part]).max(axis=0))
         steps = np.maximum(largest.astype(np.float64) / _LARGEST, _TINY)
         high, low = (_plane(len(steps)) for _ in range(2))
         longest = 0.0
-        for _, part in _parts(order, _WRITTEN):
+        for _, part in parts(order, _AT_ONCE):
             whole = np.zeros((len(part), high.d), np.int32)
             whole[part >= 0] = _whole(vectors[part[part >= 0]], steps, high.d)
             coarse, fine = _bytes(whole)
@@ -186,13 +187,12 @@ class _Bench(local):
     """Room, each thread's own, that some rows of a plane are copied to so that they can be multiplied."""
 
     def __init__(self, dimension: int) -> None:
-        self._room = np.empty((_GATHERED, dimension), np.uint8)
+        self._room = np.empty((_AT_ONCE, dimension), np.uint8)
 
     def products(self, codes: NDArray[np.uint8], rows: Numbers, asked: Asked) -> NDArray[np.float64]:
         """The inner products of some rows of a plane with a query: whole, float64 [m]."""
         products = np.empty(len(rows))
-        for start in range(0, len(rows), _GATHERED):
-            part = rows[start : start + _GATHERED]
+        for start, part in parts(rows, _AT_ONCE):
             copied = self._room[: len(part)]
             np.take(codes, part, axis=0, out=copied, mode="clip")
             products[start : start + len(part)] = _products(copied, asked)
@@ -244,7 +244,7 @@ def _codes(plane: Any) -> NDArray[np.uint8]:
     return codes.reshape(plane.ntotal, plane.d)
 
 
-def _parts(rows: Numbers, size: int) -> Iterator[tuple[int, Numbers]]:
-    """Parts of the rows, and where each begins."""
+def parts(rows: NDArray[T], size: int) -> Iterator[tuple[int, NDArray[T]]]:
+    """Parts of the rows, of so many at most, and where each begins."""
     for start in range(0, len(rows), size):
         yield start, rows[start : start + size]

@@ -10,6 +10,8 @@ The first two are exact; the third misses a few rows in a thousand. The filter i
 are full at every selectivity.
 """
 
+import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +26,7 @@ from search.embedding import Vector
 from search.engine import Matches, Nearest, Plan, VectorRows, Vectors
 from search.engines.embedded import lists
 from search.engines.embedded.lists import Allowed, Lists
-from search.engines.embedded.rows import Numbers, Rows, Scores
+from search.engines.embedded.rows import Numbers, Rows, Scores, parts
 from search.errors import InvalidInput
 from search.kept import Kept
 from search.policy import Scope
@@ -87,7 +89,8 @@ class VectorIndex:
         source: VectorRows = _Checked(vectors.rows)
         if not isinstance(vectors.rows, np.ndarray):
             source = _spooled(source, spool)
-        order = lists.write(source, directory) if len(vectors.assets) >= LISTED else np.arange(len(vectors.assets))
+        with threadpool_limits(_processors(), "openmp"):  # models have it that each thread works alone
+            order = lists.write(source, directory) if len(vectors.assets) >= LISTED else np.arange(len(vectors.assets))
         Rows.write(source, order, directory)
         owners = np.full((len(order), 2), -1, np.int64)
         there = order >= 0
@@ -191,7 +194,11 @@ class _Checked:
 def _spooled(source: VectorRows, file: Path) -> NDArray[np.float32]:
     """A copy in a file of its own: a segment is made by reading its vectors several times, and out of order."""
     spool = np.lib.format.open_memmap(file, "w+", np.float32, source.shape)
-    for start in range(0, len(spool), _SPOOLED):
-        part = np.arange(start, min(start + _SPOOLED, len(spool)))
+    for _, part in parts(np.arange(len(spool)), _SPOOLED):
         spool[part] = source[part]
     return spool
+
+
+def _processors() -> int:
+    """How many this process may use: beside a server, an indexer has left it one."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
