@@ -16,6 +16,9 @@ _FILE: Final = "loupe.toml"
 _PREFIX: Final = "LOUPE_"
 _LISTS: Final = ("languages", "sensitive_groups")
 
+#: Bytes or pixels; the most is what no machine has, and what numbers of 64 bits still hold.
+_Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 60)]
+
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting with its default; the comment on each is its documentation."""
@@ -58,15 +61,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: How many files are decoded side by side.
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     #: The largest picture that is decoded, in pixels.
-    max_pixels: Annotated[int, msgspec.Meta(ge=1)] = 120_000_000
+    max_pixels: _Size = 120_000_000
     #: The largest file that is decoded, in bytes.
-    max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 4_000_000_000
-    #: The longest time that decoding one file may take, in seconds.
-    decode_seconds: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    max_bytes: _Size = 4_000_000_000
+    #: The longest time that decoding one file may take, in seconds: a day at most, for no clock waits without end.
+    decode_seconds: Annotated[float, msgspec.Meta(gt=0, le=24 * 60 * 60)] = 300.0
     #: The most memory that decoding one file may take, in bytes.
-    decode_memory: Annotated[int, msgspec.Meta(ge=1)] = 3_000_000_000
+    decode_memory: _Size = 3_000_000_000
     #: The largest request that the server reads, in bytes (query images).
-    max_upload: Annotated[int, msgspec.Meta(ge=1)] = 25_000_000
+    max_upload: _Size = 25_000_000
 
 
 def load(overrides: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -5,6 +5,7 @@ samples of the queries drawn with replacement (Efron 1979; for retrieval: Sakai 
 compared by the same draw over the differences, query by query.
 """
 
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,12 +43,25 @@ class _Captioned(click.Path):
         return folder
 
 
+class _Amount(click.FloatRange):
+    """More than nothing, and a number: no comparison is true of NaN, so a range lets it pass."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        amount = float(super().convert(value, param, ctx))
+        if not math.isfinite(amount):
+            self.fail(f"{value} is not a number in the range x>0.", param, ctx)
+        return amount
+
+
 CAPTIONED: Final = _Captioned()
 
 #: How many of something there are, how many of it a median and 95 % are taken of, and how long or how often.
 COUNT: Final = click.IntRange(min=1)
 SAMPLE: Final = click.IntRange(min=10)
-AMOUNT: Final = click.FloatRange(min=0, min_open=True)
+AMOUNT: Final = _Amount()
 
 
 def memory_of(name: str, pid: int | str = "self") -> int:

@@ -35,6 +35,12 @@ def test_the_person_is_told_which_option_and_what_it_takes() -> None:
     assert "Invalid value for '--rate'" in answer.output and "x>0" in answer.output
 
 
+@pytest.mark.parametrize("told", ["nan", "inf"])
+def test_what_is_no_number_is_no_rate(told: str) -> None:
+    answer = CliRunner().invoke(COMMANDS["load"], ["--rate", told])
+    assert answer.exit_code == 2 and "Invalid value for '--rate'" in answer.output
+
+
 def test_the_benchmarks_are_found_and_so_are_their_numbers() -> None:
     assert {"filtered", "growth", "keywords", "facets", "load"} <= set(COMMANDS)
     assert {option.name for option in numbers(COMMANDS["load"])} >= {"assets", "rate", "requests"}
