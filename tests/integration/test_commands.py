@@ -54,8 +54,9 @@ def demo_made(clone: Path, environment: dict[str, str]) -> Iterator[str]:
             assert process.poll() is None, log.read_text()
             yield address
         finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(timeout=60)
+            if process.poll() is None:  # else why it ended is what the test has to say
+                os.killpg(process.pid, signal.SIGINT)
+                process.wait(timeout=60)
     assert address in log.read_text().replace("\n", "")
 
 
