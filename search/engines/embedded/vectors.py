@@ -89,8 +89,11 @@ class VectorIndex:
         source: VectorRows = _Checked(vectors.rows)
         if not isinstance(vectors.rows, np.ndarray):
             source = _spooled(source, spool)
-        with threadpool_limits(_processors(), "openmp"):  # models have it that each thread works alone
-            order = lists.write(source, directory) if len(vectors.assets) >= LISTED else np.arange(len(vectors.assets))
+        if len(vectors.assets) < LISTED:
+            order = np.arange(len(vectors.assets))
+        else:
+            with threadpool_limits(_processors(), "openmp"):  # models have it that each thread works alone
+                order = lists.write(source, directory)
         Rows.write(source, order, directory)
         owners = np.full((len(order), 2), -1, np.int64)
         there = order >= 0
