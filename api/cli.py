@@ -386,7 +386,7 @@ def _tell_aside(files: "Iterable[SetAside]", said: str, as_json: bool = False) -
 def _tell_summary(summary: "Summary", *, at: str = "") -> None:
     _tell_aside(summary.set_aside, "set aside")
     for problem in summary.problems:
-        _console.print(f"[yellow]manifest[/yellow] {escape(problem)}", soft_wrap=True)
+        _console.print(f"[yellow]problem[/yellow] {escape(problem)}", soft_wrap=True)
     said = [f"{summary.indexed:,} indexed", f"{summary.unchanged:,} unchanged"]
     if summary.vanished:
         said.append(f"{summary.vanished:,} gone")

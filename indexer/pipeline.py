@@ -25,7 +25,7 @@ from indexer.manifest import ManifestRow, read_manifest
 from indexer.media import Decoded, Decoder, Frame, Limits, picture
 from indexer.metadata import embedded_metadata
 from indexer.publishing import Publisher
-from indexer.sources import TRANSCRIPTS, Source, find, spoken_of
+from indexer.sources import TRANSCRIPTS, Source, find, of_no_kind, spoken_of
 from indexer.transcripts import Passage, page_passages, passages, read_transcript
 from search.catalog import LOOKED_UP, Catalog, Intake, Known, Made, SetAside
 from search.corpus import KINDS, description_text, embed_segments
@@ -41,7 +41,8 @@ BATCH: Final = 8
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a run did. `problems` speak of manifests; each file set aside is named with its reason."""
+    """What a run did. `problems` speak of manifests, and of files named that are of no kind taken; each file set aside
+    is named with its reason."""
 
     indexed: int
     unchanged: int
@@ -209,6 +210,11 @@ class Indexer:
             status = self._defaults.status if listed else Status.draft
             plan.jobs.append(_Job(source, row, digest, name, status, same and path not in lacking))
         if below is None:
+            plan.problems += [
+                f"{path}: it is of no kind that is indexed. Name pictures, videos, sounds, PDFs or folders of them."
+                for path in paths
+                if of_no_kind(path)
+            ]
             plan.problems += [
                 f"{manifest}: row {row.line} names {row.path}, which is not there." for row in rows.values()
             ]

@@ -103,6 +103,12 @@ def find(
                 yield source
 
 
+def of_no_kind(path: Path) -> bool:
+    """Whether it is a file whose name promises neither media nor what speaks of media, so that a walk passes it by."""
+    suffix = path.suffix.lower()
+    return suffix in _NOT_MEDIA and suffix not in SIDECARS and path.is_file()
+
+
 def stamp(path: Path) -> tuple[int, int]:
     """The size and time of a file, which change when it does; zeros when there is none."""
     try:

@@ -216,6 +216,15 @@ def test_rows_of_a_manifest_that_are_wrong_are_named(folder: Path, index: Index)
     assert "missing.jpg" in problems
 
 
+def test_a_file_that_was_named_though_it_is_of_no_kind_taken_is_said(folder: Path, index: Index) -> None:
+    for name in ("notes.md", "espresso-cup.txt"):
+        (folder / name).write_text("# Notes")
+    said = index(folder / "espresso-cup.jpg", folder / "notes.md", folder / "espresso-cup.txt")
+    assert said.indexed == 1
+    assert [Path(problem.split(":")[0]).name for problem in said.problems] == ["notes.md"]
+    assert not index(folder).problems
+
+
 @pytest.mark.long
 def test_stopping_keeps_what_was_done_and_going_on_does_the_rest(
     tmp_path: Path, settings: Settings, index: Index
