@@ -5,11 +5,12 @@
 
 Every peer filters by its own means. Where it keeps payload, that is indexed and it is given a condition: Qdrant Edge,
 LanceDB, zvec. Where it takes a set of rows (FAISS, hnswlib), or where an answer is picked over afterwards (usearch,
-which has no filters in Python), the set is made as Loupe's is: which rows have a bucket below some number is kept
-ready, as an application keeps what a person may see; uniting the collections is part of the search.
+which has no filters in Python), the set is made as Loupe's is: which rows have a bucket that is wanted is kept ready,
+as an application keeps what a person may see; uniting the collections is part of the search.
 
-That is how a filter is met for the first time. Who searches once mostly searches again: so each query is asked once
-more, under its filter that was asked for before, with another query, and that each engine may have kept as it likes.
+That is how a filter is met for the first time: no two queries have the same. Who searches once mostly searches again:
+so each query is asked once more, under its filter that was asked for before, with another query, and that each engine
+may have kept as it likes.
 
 What an engine wrote is read once before it is opened, so that none is told apart by what the system had let go of.
 """
@@ -32,7 +33,6 @@ from numpy.typing import NDArray
 
 from benchmarks.measures import memory_of
 from benchmarks.vectors import (
-    BUCKETS,
     CASES,
     COLLECTIONS,
     DIMENSION,
@@ -115,26 +115,24 @@ class Loupe(Engine):
         self._bitmap = BitMap
         self._index = VectorIndex.open(index)
         self._scope = _everything(len(vectors.rows))
-        self._buckets = vectors.buckets
+        self._vectors = vectors
         self._collections = [
             BitMap(vectors.by_collection[begin:end])
             for begin, end in zip(vectors.begins[:-1], vectors.begins[1:], strict=True)
         ]
 
     def kept(self, chosen: Filter) -> Any:
-        below = None
-        if chosen.below < BUCKETS:
-            below = self._bitmap(np.flatnonzero(self._buckets < chosen.below))
+        wanted = self._bitmap(np.flatnonzero(self._vectors.in_buckets(chosen))) if chosen.by_bucket else None
         listed = None if chosen.collections is None else [self._collections[place] for place in chosen.collections]
-        return below, listed
+        return wanted, listed
 
     def settled(self, kept: Any) -> Any:
-        below, listed = kept
+        wanted, listed = kept
         scope = self._scope
         if listed is not None:
             scope = scope.narrowed(self._bitmap.union(*listed))
-        if below is not None:
-            scope = scope.narrowed(below)
+        if wanted is not None:
+            scope = scope.narrowed(wanted)
         return scope
 
     def search(self, query: Floats, settled: Any, effort: int) -> Sequence[int]:
@@ -180,21 +178,21 @@ class _Sets(Engine):
     _vectors: Made
 
     def kept(self, chosen: Filter) -> Any:
-        below = None if chosen.below == BUCKETS else self._vectors.buckets < chosen.below
+        wanted = self._vectors.in_buckets(chosen) if chosen.by_bucket else None
         if chosen.collections is None:
-            return below, None
+            return wanted, None
         listed = np.zeros(COLLECTIONS, np.bool_)
         listed[list(chosen.collections)] = True
-        return below, listed
+        return wanted, listed
 
     def settled(self, kept: Any) -> Any:
         """None for no filter."""
-        below, listed = kept
-        united: NDArray[np.bool_] | None = below
+        wanted, listed = kept
+        united: NDArray[np.bool_] | None = wanted
         if listed is not None:
             united = listed[self._vectors.collections]
-            if below is not None:
-                united &= below
+            if wanted is not None:
+                united &= wanted
         return united
 
 
@@ -401,8 +399,9 @@ class Qdrant(Engine):
     def kept(self, chosen: Filter) -> Any:
         q = self._q
         must = []
-        if chosen.below < BUCKETS:
-            must.append(q.FieldCondition("bucket", range=q.RangeFloat(lt=float(chosen.below))))
+        if chosen.by_bucket:
+            wanted = q.RangeFloat(gte=float(chosen.first), lt=float(chosen.below))
+            must.append(q.FieldCondition("bucket", range=wanted))
         if chosen.collections is not None:
             must.append(q.FieldCondition("collection", match=q.MatchAny(list(chosen.collections))))
         return q.Filter(must=must) if must else None
@@ -522,8 +521,8 @@ class Zvec(Engine):
 
 def _condition(chosen: Filter, both: str, within: str) -> str | None:
     parts = []
-    if chosen.below < BUCKETS:
-        parts.append(f"bucket < {chosen.below}")
+    if chosen.by_bucket:
+        parts.append(f"bucket >= {chosen.first}{both}bucket < {chosen.below}")
     if chosen.collections is not None:
         parts.append(within.format(", ".join(map(str, chosen.collections))))
     return both.join(parts) or None
@@ -609,10 +608,13 @@ def _round(engine: Engine, asked: Asked, place: int, effort: int, vectors: Made)
     found: list[Sequence[int]] = []
     taken: list[float] = []
     filters = asked.filters[place]
-    for query, chosen in zip(asked.queries[:_WARMING], filters, strict=False):
+    # With the last ones: until their turn comes an engine has met others, and has not kept theirs.
+    for query, chosen in zip(asked.queries[-_WARMING:], filters[-_WARMING:], strict=True):
         engine.search(query, engine.settled(engine.kept(chosen)), effort)
+    # Made before anything is timed: else making it would empty the processor's caches of whatever a search needs.
+    ready = {chosen: engine.kept(chosen) for chosen in filters}
     for query, chosen in zip(asked.queries, filters, strict=True):
-        kept = engine.kept(chosen)
+        kept = ready[chosen]
         start = perf_counter()
         rows = engine.search(query, engine.settled(kept), effort)
         taken.append(perf_counter() - start)
@@ -620,7 +622,10 @@ def _round(engine: Engine, asked: Asked, place: int, effort: int, vectors: Made)
         if sum(taken) > _ROUND and len(taken) >= _FEWEST:
             break
     outside = sum(
-        not (vectors.buckets[row] < chosen.below and (chosen.collections is None or vectors.collections[row] in listed))
+        not (
+            chosen.first <= vectors.buckets[row] < chosen.below
+            and (chosen.collections is None or vectors.collections[row] in listed)
+        )
         for rows, chosen in zip(found, filters, strict=False)
         for listed in [set(chosen.collections or ())]
         for row in rows

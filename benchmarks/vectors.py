@@ -10,12 +10,13 @@ the spectrum of what the neighbours do not explain. The command prints how like 
 * Image queries are photographs that training leaves out, text queries their captions, through the text tower. Neither
   has a part in what is made. Half of them are for tuning, the other half for what is reported.
 * Each vector has a `bucket`, 0 to 9,999 by chance, and a `collection`, one of 1,000 clusters (k-means, so uneven).
-* A filter keeps a share of the vectors: random ones (by bucket); those nearest to the query, as for a person who may
-  see just what was asked for; or those farthest from it, as for one who may not. Near and far ones are collections of
-  the query's own, as many as are needed, and thinned by bucket.
+* A filter keeps a share of the vectors: random ones (by bucket, from another one on for each query); those nearest to
+  the query, as for a person who may see just what was asked for; or those farthest from it, as for one who may not.
+  Near and far ones are collections of the query's own, as many as are needed, and thinned by bucket.
 """
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -53,6 +54,9 @@ _ALONG: Final = 0.85  # how much of it
 _ASIDE: Final = 0.3  # how much of what the neighbours do not explain
 _SAMPLE: Final = 100_000  # vectors that the collections are found from
 
+#: Which way of making filters this is, as queries are kept with theirs.
+_FILTERS: Final = 2
+
 Floats = NDArray[np.float32]
 
 
@@ -80,10 +84,17 @@ class Kept(StrEnum):
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Keeps vectors whose bucket is less than `below` and whose collection is listed; None: in any collection."""
+    """Keeps vectors whose bucket is `first` or more and less than `below`, and whose collection is listed; None: in any
+    collection."""
 
+    first: int = 0
     below: int = BUCKETS
     collections: tuple[int, ...] | None = None
+
+    @property
+    def by_bucket(self) -> bool:
+        """Whether there are buckets that it does not keep."""
+        return self.below - self.first < BUCKETS
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -131,7 +142,9 @@ class Made(msgspec.Struct, frozen=True):
     def filter(self, case: Case, query: Floats) -> Filter:
         """The filter that keeps this share of the rows, as seen from the query, float32 [512]."""
         if case.kept in (Kept.all, Kept.random):
-            return Filter(round(case.share * BUCKETS))
+            width = round(case.share * BUCKETS)
+            first = zlib.crc32(query.tobytes()) % (BUCKETS - width + 1)
+            return Filter(first, first + width)
         likeness = self.means @ query  # the mean of the likenesses of a collection's rows
         order = np.argsort(-likeness if case.kept is Kept.near else likeness, kind="stable")
         sizes = np.diff(self.begins)[order]
@@ -140,14 +153,18 @@ class Made(msgspec.Struct, frozen=True):
         listed = order[: int(np.searchsorted(np.cumsum(sizes), wanted)) + 1].tolist()
         buckets = self.buckets[self._within(listed)]
         last = int(np.partition(buckets, wanted - 1)[wanted - 1])
-        return Filter(last + 1, tuple(sorted(listed)))
+        return Filter(0, last + 1, tuple(sorted(listed)))
+
+    def in_buckets(self, chosen: Filter) -> NDArray[np.bool_]:
+        """Whether each row has a bucket that a filter keeps, bool [n]."""
+        return (self.buckets >= chosen.first) & (self.buckets < chosen.below)
 
     def keeps(self, chosen: Filter) -> NDArray[np.int64]:
         """The rows that a filter keeps, in order, int64 [m]."""
         if chosen.collections is None:
-            return np.flatnonzero(self.buckets < chosen.below)
+            return np.flatnonzero(self.in_buckets(chosen))
         rows = self._within(chosen.collections)
-        return np.sort(rows[self.buckets[rows] < chosen.below])
+        return np.sort(rows[self.in_buckets(chosen)[rows]])
 
     def _within(self, collections: Sequence[int]) -> NDArray[np.int64]:
         return np.concatenate([self.by_collection[self.begins[c] : self.begins[c + 1]] for c in collections])
@@ -165,11 +182,14 @@ class Asked(msgspec.Struct, frozen=True):
     right: NDArray[np.int64]
 
     def recall(self, case: int, found: Sequence[Sequence[int]]) -> float:
-        """The mean share of the right rows that were found, for queries from the first on."""
+        """The mean share of the right rows that were found, for queries from the first on.
+
+        Where a filter keeps nothing, nothing is missed.
+        """
         shares = []
         for right, rows in zip(self.right[case].tolist(), found, strict=False):
             wanted = {row for row in right if row >= 0}
-            shares.append(len(wanted.intersection(rows)) / len(wanted))
+            shares.append(len(wanted.intersection(rows)) / len(wanted) if wanted else 1.0)
         return float(np.mean(shares))
 
 
@@ -257,7 +277,8 @@ def maker(base: Floats) -> Callable[[int], Floats]:
 
 def asked(vectors: Made, queries: Mapping[Kind, Floats], name: str) -> Path:
     """A file with the queries of each kind, their filters and the exact answers, computed once for each `name`."""
-    kept = vectors.folder / f"{name}-{_digest(*(each.tobytes().hex() for each in queries.values()))}.json"
+    digest = _digest(str(_FILTERS), *(each.tobytes().hex() for each in queries.values()))
+    kept = vectors.folder / f"{name}-{digest}.json"
     if not kept.exists():
         computed: dict[Kind, _Asked] = {}
         for kind, each in queries.items():

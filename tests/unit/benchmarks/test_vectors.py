@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -61,7 +62,7 @@ def test_collections_are_the_means_of_their_rows(made: Made) -> None:
 def test_a_filter_keeps_its_share(made: Made, base: Floats, case: Case) -> None:
     chosen = made.filter(case, base[0])
     kept = made.keeps(chosen)
-    allowed = made.buckets < chosen.below
+    allowed = (made.buckets >= chosen.first) & (made.buckets < chosen.below)
     if chosen.collections is not None:
         allowed &= np.isin(made.collections, chosen.collections)
     assert np.array_equal(kept, np.flatnonzero(allowed))
@@ -70,6 +71,12 @@ def test_a_filter_keeps_its_share(made: Made, base: Floats, case: Case) -> None:
         assert round(wanted) <= len(kept) <= max(1, round(wanted)) + 3  # buckets are shared by some rows
     else:
         assert abs(len(kept) - wanted) < 5 * np.sqrt(wanted) + 1
+
+
+def test_queries_differ_in_the_random_rows_they_may_see(made: Made, base: Floats) -> None:
+    """Else a filter would be new to the first of them only."""
+    chosen = {made.filter(Case(Kept.random, 0.5), query) for query in base[:7]}
+    assert len(chosen) == 7
 
 
 def test_near_is_nearer_than_random_and_far_farther(made: Made, base: Floats) -> None:
@@ -96,6 +103,7 @@ def test_recall_counts_what_could_be_found(asked: Asked) -> None:
     assert asked.recall(case, right) == 1
     assert asked.recall(case, [rows[:1] for rows in right]) == np.mean([1 / len(rows) for rows in right])
     assert asked.recall(0, [[-5] * 10] * 7) == 0
+    assert msgspec.structs.replace(asked, right=np.full_like(asked.right, -1)).recall(0, [[]] * 7) == 1
 
 
 def test_exact_answers_are_computed_once(made: Made, base: Floats, asked: Asked) -> None:
