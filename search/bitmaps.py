@@ -20,11 +20,12 @@ def as_array(numbers: BitMap) -> NDArray[np.int64]:
     return np.frombuffer(numbers.to_array(), np.uint32).astype(np.int64)
 
 
-def as_flags(numbers: BitMap, size: int) -> NDArray[np.bool_]:
-    """Whether each number from 0 to size - 1 is in a bitmap, none of which is larger, bool [size].
+def as_bits(numbers: BitMap, size: int) -> NDArray[np.uint8]:
+    """Whether each number from 0 on is in a bitmap, none of which is `size` or larger, uint8 [size / 8 and more]: eight
+    numbers a byte, the lowest first.
 
     Read from what the bitmap is made of, containers of 65,536 numbers each (the format of RoaringFormatSpec): where it
-    is crowded that takes much less time than to set flags number by number.
+    is crowded they are bits already, and that takes much less time than to set bits number by number.
     """
     data = numbers.serialize()
     cookie = int.from_bytes(data[:4], "little")
@@ -39,21 +40,30 @@ def as_flags(numbers: BitMap, size: int) -> NDArray[np.bool_]:
     place += 4 * count
     if not len(runs) or count >= _WITH_OFFSETS:
         place += 4 * count
-    flags = np.zeros(-(-size // _CONTAINER) * _CONTAINER, np.bool_)
+    bits = np.zeros((-(-size // _CONTAINER), _CONTAINER // 8), np.uint8)
+    flags = np.zeros(_CONTAINER, np.bool_)
     for number, (key, last) in enumerate(header.reshape(count, 2).tolist()):
-        own = flags[key * _CONTAINER : (key + 1) * _CONTAINER]
-        if len(runs) and runs[number]:
+        run = bool(len(runs) and runs[number])
+        if not run and last >= _LISTED:
+            bits[key] = np.frombuffer(data, np.uint8, _CONTAINER // 8, place)
+            place += _CONTAINER // 8
+            continue
+        flags[:] = False
+        if run:
             told = int.from_bytes(data[place : place + 2], "little")
             for start, more in np.frombuffer(data, "<u2", 2 * told, place + 2).reshape(told, 2).tolist():
-                own[start : start + more + 1] = True
+                flags[start : start + more + 1] = True
             place += 2 + 4 * told
-        elif last >= _LISTED:
-            own[:] = np.unpackbits(np.frombuffer(data, np.uint8, _CONTAINER // 8, place), bitorder="little")
-            place += _CONTAINER // 8
         else:
-            own[np.frombuffer(data, "<u2", last + 1, place)] = True
+            flags[np.frombuffer(data, "<u2", last + 1, place)] = True
             place += 2 * (last + 1)
-    return flags[:size]
+        bits[key] = np.packbits(flags, bitorder="little")
+    return bits.ravel()
+
+
+def as_flags(numbers: BitMap, size: int) -> NDArray[np.bool_]:
+    """The same, each number by itself, bool [size]."""
+    return np.unpackbits(as_bits(numbers, size), count=size, bitorder="little").view(np.bool_)
 
 
 def as_bitmap(numbers: NDArray[Any]) -> BitMap:
