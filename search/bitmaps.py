@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-#: What serialised bitmaps are made of: the mark of one that has runs, how many containers such a one must have to be
-#: followed by their offsets, the numbers that a container is for, and how many of them it lists one by one at most.
+#: What serialised bitmaps are made of: the marks of one without runs and of one that has some, how many containers the
+#: latter must have to be followed by their offsets, the numbers that a container is for, and how many of them it lists
+#: one by one at most.
+_WITHOUT_RUNS: Final = 12346
 _WITH_RUNS: Final = 12347
 _WITH_OFFSETS: Final = 4
 _CONTAINER: Final = 1 << 16
@@ -69,3 +71,20 @@ def as_flags(numbers: BitMap, size: int) -> NDArray[np.bool_]:
 def as_bitmap(numbers: NDArray[Any]) -> BitMap:
     """The bitmap of numbers from 0 to 2**32 - 1, [n]."""
     return BitMap(array("I", numbers.astype(np.uint32).tobytes()))
+
+
+def of_bits(bits: NDArray[np.uint8]) -> BitMap:
+    """The bitmap of the numbers whose bit is set, uint8 [n]: eight numbers a byte, the lowest first (see `as_bits`)."""
+    whole = np.zeros((-(-len(bits) * 8 // _CONTAINER), _CONTAINER // 8), np.uint8)
+    whole.ravel()[: len(bits)] = bits
+    sizes = np.bitwise_count(whole.view(np.uint64)).sum(axis=1, dtype=np.int64)
+    keys = np.flatnonzero(sizes)
+    held = [
+        whole[key] if size > _LISTED else np.flatnonzero(np.unpackbits(whole[key], bitorder="little")).astype("<u2")
+        for key, size in zip(keys.tolist(), sizes[keys].tolist(), strict=True)
+    ]
+    told = np.stack([keys, sizes[keys] - 1], axis=1).astype("<u2").tobytes()
+    lengths = np.array([each.nbytes for each in held], np.int64)
+    places = 8 + len(told) + 4 * len(keys) + np.cumsum(lengths) - lengths
+    begun = np.array([_WITHOUT_RUNS, len(keys)], "<u4").tobytes() + told + places.astype("<u4").tobytes()
+    return BitMap.deserialize(begun + b"".join(each.tobytes() for each in held))

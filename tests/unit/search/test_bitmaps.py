@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from search.bitmaps import as_array, as_bitmap, as_flags
+from search.bitmaps import as_array, as_bitmap, as_bits, as_flags, of_bits
 
 #: Numbers of several containers of 65,536 each.
 _SIZE = 300_000
@@ -30,6 +30,8 @@ def test_a_bitmap_of_any_containers_is_read_as_it_is(
 
     assert np.array_equal(as_flags(bitmap, _SIZE), some)
     assert np.array_equal(as_array(bitmap), np.flatnonzero(some))
+    assert of_bits(as_bits(bitmap, _SIZE)) == bitmap
+    assert of_bits(np.packbits(some, bitorder="little")) == bitmap
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 65_537])
