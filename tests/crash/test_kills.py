@@ -53,18 +53,21 @@ def test_a_kill_at_any_boundary_loses_nothing(work: Work, tmp_path: Path, tally:
 
 
 def test_kills_at_random_moments_lose_nothing(work: Work, tmp_path: Path, tally: Counter[str]) -> None:
-    """One library, worked on by one process after another, of which each is killed within a third of one."""
+    """One library, worked on by one process after another, of which each is killed within a third of a second: so many
+    at least, and on a slow machine more, until they have acknowledged as much."""
     seed, dice = 11, random.Random(11)
     directory = tmp_path / "library"
     done = 0
-    for kill in range(KILLS):
+    for kill in range(10 * KILLS):
         dead = work(Task(str(directory), seed, done, done + 1000, seconds=dice.uniform(0.02, 0.3)))
         assert dead.killed
         done += dead.acknowledged
+        tally["kills survived"] += 1
         if kill % 10 == 9:
             survived(directory, seed, done, tmp_path / f"whole-{kill}")
+            if kill + 1 >= KILLS and done > KILLS:
+                break
     assert done > KILLS
-    tally["kills survived"] += KILLS
 
 
 def test_a_lack_of_memory_costs_nothing(work: Work, tmp_path: Path, tally: Counter[str]) -> None:
