@@ -122,7 +122,7 @@ class Loupe(Engine):
         ]
 
     def kept(self, chosen: Filter) -> Any:
-        wanted = self._bitmap(np.flatnonzero(self._vectors.in_buckets(chosen))) if chosen.by_bucket else None
+        wanted = self._bitmap(np.flatnonzero(chosen.takes(self._vectors.buckets))) if chosen.by_bucket else None
         listed = None if chosen.collections is None else [self._collections[place] for place in chosen.collections]
         return wanted, listed
 
@@ -178,7 +178,7 @@ class _Sets(Engine):
     _vectors: Made
 
     def kept(self, chosen: Filter) -> Any:
-        wanted = self._vectors.in_buckets(chosen) if chosen.by_bucket else None
+        wanted = chosen.takes(self._vectors.buckets) if chosen.by_bucket else None
         if chosen.collections is None:
             return wanted, None
         listed = np.zeros(COLLECTIONS, np.bool_)
@@ -622,10 +622,7 @@ def _round(engine: Engine, asked: Asked, place: int, effort: int, vectors: Made)
         if sum(taken) > _ROUND and len(taken) >= _FEWEST:
             break
     outside = sum(
-        not (
-            chosen.first <= vectors.buckets[row] < chosen.below
-            and (chosen.collections is None or vectors.collections[row] in listed)
-        )
+        not (chosen.takes(vectors.buckets[row]) and (chosen.collections is None or vectors.collections[row] in listed))
         for rows, chosen in zip(found, filters, strict=False)
         for listed in [set(chosen.collections or ())]
         for row in rows

@@ -96,6 +96,10 @@ class Filter(msgspec.Struct, frozen=True):
         """Whether there are buckets that it does not keep."""
         return self.below - self.first < BUCKETS
 
+    def takes(self, buckets: NDArray[np.uint16]) -> NDArray[np.bool_]:
+        """Whether it keeps each of some buckets."""
+        return (buckets >= self.first) & (buckets < self.below)
+
 
 class Case(msgspec.Struct, frozen=True):
     """What a filter keeps, and which share of the vectors that is."""
@@ -155,16 +159,12 @@ class Made(msgspec.Struct, frozen=True):
         last = int(np.partition(buckets, wanted - 1)[wanted - 1])
         return Filter(0, last + 1, tuple(sorted(listed)))
 
-    def in_buckets(self, chosen: Filter) -> NDArray[np.bool_]:
-        """Whether each row has a bucket that a filter keeps, bool [n]."""
-        return (self.buckets >= chosen.first) & (self.buckets < chosen.below)
-
     def keeps(self, chosen: Filter) -> NDArray[np.int64]:
         """The rows that a filter keeps, in order, int64 [m]."""
         if chosen.collections is None:
-            return np.flatnonzero(self.in_buckets(chosen))
+            return np.flatnonzero(chosen.takes(self.buckets))
         rows = self._within(chosen.collections)
-        return np.sort(rows[self.in_buckets(chosen)[rows]])
+        return np.sort(rows[chosen.takes(self.buckets[rows])])
 
     def _within(self, collections: Sequence[int]) -> NDArray[np.int64]:
         return np.concatenate([self.by_collection[self.begins[c] : self.begins[c + 1]] for c in collections])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.bitmaps import as_array, as_bitmap, of_bits
+from search.kept import Kept
 
 #: Answers that are kept: they speak of every asset there is and hold as long as these days do.
 _KEPT: Final = 8
@@ -23,12 +24,12 @@ class Days:
         """`numbers` are by asset, int32 [n]: 1 is 0001-01-01."""
         self.known = known or BitMap()
         self._numbers = np.zeros(0, np.int32) if numbers is None else numbers
-        self._answers: dict[tuple[bool, int], BitMap] = {}
+        self._answers: Kept[BitMap] = Kept(_KEPT)
 
     def replaced(self, gone: BitMap, assets: NDArray[np.int64], days: NDArray[np.int64]) -> "Days":
         """A copy without the assets that are gone and with these, each with its day as a number."""
-        numbers = np.full(max(len(self._numbers), int(assets.max(initial=-1)) + 1), _NONE, np.int32)
-        numbers[: len(self._numbers)] = self._numbers
+        more = max(0, int(assets.max(initial=-1)) + 1 - len(self._numbers))
+        numbers = np.concatenate([self._numbers, np.full(more, _NONE, np.int32)])
         numbers[as_array(gone & self.known)] = _NONE
         numbers[assets] = days
         return Days((self.known - gone) | as_bitmap(assets), numbers)
@@ -43,11 +44,10 @@ class Days:
 
     def _compared(self, *, later: bool, number: int) -> BitMap:
         """The last answers are kept: every scope asks for today."""
-        answer = self._answers.get((later, number))
-        if answer is None:
+
+        def compare() -> BitMap:
             which = self._numbers > number if later else self._numbers < number
             answer = of_bits(np.packbits(which, bitorder="little"))
-            if later:
-                answer &= self.known
-            self._answers = {**(self._answers if len(self._answers) < _KEPT else {}), (later, number): answer}
-        return answer
+            return answer & self.known if later else answer
+
+        return self._answers.of((later, number), compare)
