@@ -213,7 +213,7 @@ class Indexer:
             plan.problems += [
                 f"{path}: it is of no kind that is indexed. Name pictures, videos, sounds, PDFs or folders of them."
                 for path in paths
-                if of_no_kind(path)
+                if of_no_kind(path) and not (manifest and path.resolve() == manifest.resolve())
             ]
             plan.problems += [
                 f"{manifest}: row {row.line} names {row.path}, which is not there." for row in rows.values()

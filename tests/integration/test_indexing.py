@@ -225,6 +225,13 @@ def test_a_file_that_was_named_though_it_is_of_no_kind_taken_is_said(folder: Pat
     assert not index(folder).problems
 
 
+def test_a_manifest_that_a_wildcard_named_as_well_is_no_file_of_a_wrong_kind(folder: Path, index: Index) -> None:
+    manifest = folder / "manifest.csv"
+    manifest.write_text("path,title\nespresso-cup.jpg,Cup\neiffel-tower.jpg,Tower\nscarlet-macaw.jpg,Macaw\n")
+    said = index(*sorted(folder.iterdir()), manifest=folder / ".." / folder.name / "manifest.csv")
+    assert (said.indexed, said.problems) == (3, ())
+
+
 @pytest.mark.long
 def test_stopping_keeps_what_was_done_and_going_on_does_the_rest(
     tmp_path: Path, settings: Settings, index: Index
