@@ -21,8 +21,8 @@ from search.ragged import Ragged
 
 #: As long as meeting one bitmap takes, so many values can be counted asset by asset: of a scope that is kept as bits,
 #: and of one that is kept as lists, as roaring bitmaps keep what is less than one in sixteen.
-_PRICE: Final = 500
-_PRICE_OF_LISTS: Final = 1_500
+_PRICE: Final = 900
+_PRICE_OF_LISTS: Final = 3_000
 _LISTS: Final = 1 / 16
 
 #: So many values are met by bitmap at most (some 4 ms a million assets), before all are counted asset by asset.
@@ -146,7 +146,7 @@ class Counted:
         """How many assets of the scope have each value, int64 [values]; by way of the others when these are fewer."""
         if 2 * len(scope) > len(everything):
             return self._sizes - self._counts(everything - scope, everything)
-        return np.bincount(self._rows.rows(scope), minlength=len(self._sizes))
+        return self._rows.counts(scope, len(self._sizes))
 
     def _met(
         self, most: int, scope: BitMap, having: Callable[[str], BitMap], numbers: NDArray[np.int64]
