@@ -6,6 +6,8 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 
 # Everyday tests leave out the long ones and those that need a browser; CI runs all: make test TESTS=
 TESTS  ?= -m "not long and not browser"
+# Two processes share the files, in the order in which they are collected (tests/conftest.py).
+SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test lint bench clean
 
@@ -13,7 +15,7 @@ demo: $(VENV)/.ready
 	$(BIN)/loupe demo
 
 test: $(VENV)/.ready-tools
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(SHARED) $(TESTS)
 
 lint: $(VENV)/.ready-tools
 	$(BIN)/ruff format --check .

@@ -1,6 +1,8 @@
 """What tests share: small assets, libraries and the moment they live in."""
 
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,6 +82,12 @@ def everyone_may(collection: str, *actions: Action) -> tuple[Grant, ...]:
     return tuple(Grant(ResourceKind.collection, collection, SubjectKind.everyone, "", action) for action in actions)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes come first: else one of the processes that share the files ends with them alone."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 # ---- what is counted, told when all is done
 
 
@@ -107,7 +115,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{times:,} {what}")
 
 
-# ---- the demo library, built and served once for all tests that look at it
+# ---- the demo library, built once, and served once for all tests that look at it
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -161,9 +169,29 @@ def _answers(address: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def demo_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of the demo, to be copied and left as it is: built by the first of the processes that share
+    the tests, which the others wait for."""
+    mine = tmp_path_factory.getbasetemp()
+    shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    library = shared / "demo-library"
+    with library.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not library.exists():
+            begun = library.with_suffix(".begun")
+            command = [sys.executable, "-m", "api", "demo", "--build-only", "--data-dir", str(begun)]
+            run = subprocess.run(command, capture_output=True, text=True)
+            assert run.returncode == 0, run.stderr
+            begun.rename(library)
+    return library
+
+
+@pytest.fixture(scope="session")
+def demo(demo_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The demo as `loupe demo` serves it."""
-    with serving("demo", data_dir=tmp_path_factory.mktemp("demo") / "library") as server:
+    own = tmp_path_factory.mktemp("demo") / "library"
+    shutil.copytree(demo_library, own)
+    with serving("demo", data_dir=own) as server:
         yield server
 
 

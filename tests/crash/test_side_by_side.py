@@ -16,7 +16,8 @@ from search.serving import serving
 
 
 @pytest.mark.long
-def test_what_is_taken_in_is_found_while_more_is_taken_in(tmp_path: Path) -> None:
+def test_what_is_taken_in_is_found_while_more_is_taken_in(demo_library: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo_library, tmp_path / "library")
     command = [sys.executable, "-m", "benchmarks.while_indexing", "--files", "40", "--seconds", "3"]
     paths = ["--data-dir", str(tmp_path / "library"), "--json", str(tmp_path / "report.json")]
     run = subprocess.run([*command, *paths], capture_output=True, text=True, timeout=300)
