@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from benchmarks import filtered, growth, vectors
 from benchmarks.engines import ENGINES, RECALL
-from benchmarks.filtered import Run, measured, picture
+from benchmarks.filtered import GOALS, Run, measured, picture, reached, scanned
 from benchmarks.vectors import CASES, DIMENSION, Kind, Made
 
 ROWS = 2_000
@@ -67,6 +67,17 @@ def test_what_fails_is_named_with_the_reason(made: Made, tmp_path: Path) -> None
     broken = measured(["Loupe"], made, tmp_path / "missing.json", QUERIES, 60)
     assert "exit code 2" in broken.failed["Loupe"]
     assert "missing.json" in broken.failed["Loupe"]
+
+
+def test_goals_are_parts_of_an_exact_scan(made: Made, questions: Path, run: Run) -> None:
+    assert scanned(made, questions) > 0
+    cells = run.engines["Loupe"].cells
+    slowest = max(cell.median for cell in cells)
+    for goal in GOALS:
+        cases = sum(cell.share <= 0.001 for cell in cells) if goal.few else len(cells)
+        assert reached(cells, 1e9, goal, again=True)[:2] == (cases, cases)
+        assert reached(cells, 1e-9, goal, again=True)[:2] == (0, cases)
+    assert reached(cells, 2 * slowest, GOALS[0], again=False)[2] == pytest.approx(0.5)
 
 
 def test_the_picture_has_a_point_for_each_cell_and_a_name_for_each_engine(run: Run) -> None:
