@@ -212,8 +212,8 @@ class Indexer:
         if below is None:
             plan.problems += [
                 f"{path}: it is of no kind that is indexed. Name pictures, videos, sounds, PDFs or folders of them."
-                for path in paths
-                if of_no_kind(path) and not (manifest and path.resolve() == manifest.resolve())
+                for path, root in zip(paths, roots, strict=True)
+                if of_no_kind(path) and not (manifest and root == manifest.resolve())
             ]
             plan.problems += [
                 f"{manifest}: row {row.line} names {row.path}, which is not there." for row in rows.values()
