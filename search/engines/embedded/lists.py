@@ -51,6 +51,9 @@ _ROUNDS_OF_ALL: Final = 2
 _KEPT: Final = 4
 _TOGETHER: Final = 2
 
+#: Directions along which centroids are kept, across which there is next to nothing of them.
+_DIRECTIONS: Final = 192
+
 #: The foremost of these dimensions along which it is known how far the rows of a list spread.
 _SPREAD: Final = 32
 
@@ -137,8 +140,12 @@ class Lists:
         self.variances = model["variances"]
         self.spread = model["axes"][: self.variances.shape[1] - 1]
         self.basis = model["turn"] @ model["axes"]
-        # What each query is multiplied with is to be small: between searches it leaves the processor's caches.
-        self.coarse = rows.coarse(np.concatenate([model["centroids"], model["errors"]]))
+        # What each query is multiplied with is to be small: between searches it leaves the processor's caches. So
+        # centroids are kept along the directions in which they lie, and what codes lose, in bytes.
+        _, directions = np.linalg.eigh(model["centroids"].T @ model["centroids"])
+        self.directions = np.ascontiguousarray(directions[:, -_DIRECTIONS:].T)
+        self.centroids = model["centroids"] @ self.directions.T
+        self.errors = rows.coarse(model["errors"])
         self.beyond, self.sizes = model["beyond"], model["sizes"]
         self._filled = np.flatnonzero(self.sizes)
         self._words = np.append(0, np.cumsum(-(-self.sizes // _WORD)))[self._filled]
@@ -175,8 +182,9 @@ class _Look:
         self._by_lists, self._by_codes = _MISSED_BY_LISTS * first + after, _MISSED_BY_CODES * first + after
         self._asked = self._rows.asked(query)
         self._turned = lists.basis @ query
-        self._near, off = np.split(self._rows.coarsely(self._asked, lists.coarse), [len(lists.sizes)])
+        self._near = lists.centroids @ (lists.directions @ query)
         self._deviations = _deviations(lists.variances, query[None], lists.spread)[:, 0]
+        off = self._rows.coarsely(self._asked, lists.errors)
         self._off = _UNSURE * float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
         self._counts = allowed.listed
         self._allowed = allowed
