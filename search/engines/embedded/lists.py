@@ -14,10 +14,14 @@ made. What is expected is weighed by what came of it so far: the lists that were
 some number of rows above the threshold, and hold as many as were asked for. Looking ends when the sum is below a
 tolerance. Nothing in it is tuned to a kind of filter or of query.
 
+In the lists that are looked through either codes tell which allowed rows to score or, where these are so few and far
+between that reading the codes of all others takes longer, each is scored.
+
 Useful for: segments of tens of thousands of rows and more. Not useful for: few allowed rows (`rows` scores them all).
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -73,8 +77,10 @@ _DEVIATIONS: Final = _STEP * np.arange(_STEPS + 1)
 
 #: The share of an answer that may be missed by expectation, by leaving lists aside and by trusting codes: of its first
 #: so many, and of what comes after them. What is missed are nearly always the last, which matter little to who asks for
-#: hundreds. Of what is expected of lists less than a quarter comes to be missed.
+#: hundreds. Of what is expected of lists less than a quarter comes to be missed; where allowed rows are named, half, so
+#: that half of it is tolerated there.
 _MISSED_BY_LISTS: Final = 0.0125
+_OF_NAMED: Final = 0.5
 _MISSED_BY_CODES: Final = 0.01
 _FIRST_OF_ANSWER: Final = 100
 _MISSED_AFTER: Final = 0.035
@@ -93,6 +99,12 @@ _ONE_BY_ONE: Final = 11
 _FIRST: Final = 4000
 _FIRST_TIMES: Final = 50
 _SORTED: Final = 256
+
+#: The same where allowed rows are named, each of which is scored; and the share of all lists that have some of them if
+#: they are scattered.
+_FIRST_NAMED: Final = 500
+_FIRST_NAMED_TIMES: Final = 5
+_SCATTERED: Final = 0.25
 
 #: Rows that are scored for their codes: so many at once, and all but those whose code is so many deviations below what
 #: is wanted. A deviation is what codes are off by on average, times a factor: what turns out best is odder than most
@@ -131,6 +143,20 @@ class Allowed(msgspec.Struct, frozen=True):
     listed: Numbers
 
 
+class Named(msgspec.Struct, frozen=True):
+    """Rows that may be found, few enough to be named, int64 [m]: the list of each, int32 [m], how many each list has,
+    int64 [lists], and whether they are scattered over so many lists that to leave some aside is to leave many rows."""
+
+    rows: Numbers
+    lists: NDArray[np.int32]
+    listed: Numbers
+    scattered: bool
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+
 class Lists:
     """Lists over the rows of a segment. Safe to share between threads."""
 
@@ -148,7 +174,9 @@ class Lists:
         self.errors = rows.coarse(model["errors"])
         self.beyond, self.sizes = model["beyond"], model["sizes"]
         self._filled = np.flatnonzero(self.sizes)
-        self._words = np.append(0, np.cumsum(-(-self.sizes // _WORD)))[self._filled]
+        words = -(-self.sizes // _WORD)
+        self._words = np.append(0, np.cumsum(words))[self._filled]
+        self._list_of_word = np.repeat(np.arange(len(words), dtype=np.int32), words)
 
     @classmethod
     def open(cls, directory: Path, rows: Rows) -> "Lists":
@@ -156,9 +184,13 @@ class Lists:
         with np.load(directory / _MODEL) as model:
             return cls(faiss.read_index(str(directory / CODES)), dict(model), rows)
 
-    def best(self, query: Vector, allowed: Allowed, limit: int) -> Found:
+    def best(self, query: Vector, allowed: Allowed | Named, limit: int) -> Found:
         """The `limit` best of the allowed rows but for a few in a thousand; fewer only where fewer are allowed."""
-        look = _Look(self, query, allowed, limit)
+        look: _Look = (
+            _LookAtRows(self, query, allowed, limit)
+            if isinstance(allowed, Named)
+            else _LookAtCodes(self, query, allowed, limit)
+        )
         look.into(look.nearest())
         while len(chosen := look.promising()):
             look.into(chosen)
@@ -171,29 +203,37 @@ class Lists:
         counts[self._filled] = np.add.reduceat(words, self._words, dtype=np.int64)
         return counts
 
+    def named(self, rows: Numbers) -> Named:
+        """Some rows, int64 [m], as those that may be found."""
+        lists = self._list_of_word.take(rows // _WORD)
+        listed = np.bincount(lists, minlength=len(self.sizes))
+        return Named(rows, lists, listed, int(np.count_nonzero(listed)) > _SCATTERED * len(listed))
 
-class _Look:
-    """One query on its way through the lists."""
 
-    def __init__(self, lists: Lists, query: Vector, allowed: Allowed, limit: int) -> None:
-        self._lists, self._rows, self._limit = lists, lists.rows, limit
-        first = min(limit, _FIRST_OF_ANSWER)
-        after = _MISSED_AFTER * (limit - first)
-        self._by_lists, self._by_codes = _MISSED_BY_LISTS * first + after, _MISSED_BY_CODES * first + after
+class _Look(ABC):
+    """One query on its way through the lists, of which those are looked into first that have `first` allowed rows."""
+
+    def __init__(
+        self, lists: Lists, query: Vector, allowed: Allowed | Named, limit: int, first: int, tolerated: float = 1
+    ) -> None:
+        self._lists, self._rows, self._limit, self._first = lists, lists.rows, limit, first
+        sure = min(limit, _FIRST_OF_ANSWER)
+        after = _MISSED_AFTER * (limit - sure)
+        self._by_lists = tolerated * (_MISSED_BY_LISTS * sure + after)
+        self._by_codes = _MISSED_BY_CODES * sure + after
         self._asked = self._rows.asked(query)
-        self._turned = lists.basis @ query
         self._near = lists.centroids @ (lists.directions @ query)
         self._deviations = _deviations(lists.variances, query[None], lists.spread)[:, 0]
-        off = self._rows.coarsely(self._asked, lists.errors)
-        self._off = _UNSURE * float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
         self._counts = allowed.listed
-        self._allowed = allowed
-        self._selector = None if allowed.every else faiss.IDSelectorBitmap(allowed.bits)
         self._seen = np.zeros(0, np.int64)
         self._threshold = -np.inf
         self._possible = np.zeros(0, np.float32), np.zeros(0, np.int64)
         self._scored = 0
         self._whole = False
+
+    @abstractmethod
+    def into(self, chosen: Numbers) -> None:
+        """Find what is best in some lists, and be done with them."""
 
     def found(self) -> Found:
         """The best of those that are possible by the high plane alone."""
@@ -204,14 +244,13 @@ class _Look:
     def nearest(self) -> Numbers:
         """The lists nearest to the query, enough to learn a first threshold from."""
         apart = np.where(self._counts > 0, -(self._near + 2 * self._deviations), np.inf)
-        first = max(_FIRST, _FIRST_TIMES * self._limit)
         for some in (min(_SORTED, len(apart)), len(apart)):  # to put all of them in order takes longer
             order = np.argpartition(apart, some - 1)[:some]
             order = order[np.argsort(apart[order])]
             allowed = np.cumsum(self._counts[order])
-            if allowed[-1] >= first:
+            if allowed[-1] >= self._first:
                 break
-        return order[: int(np.searchsorted(allowed, min(first, allowed[-1]))) + 1]
+        return order[: int(np.searchsorted(allowed, min(self._first, allowed[-1]))) + 1]
 
     def promising(self) -> Numbers:
         """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
@@ -230,21 +269,59 @@ class _Look:
         most = max(_AT_ONCE, _MORE * self._scored)
         return likely[: min(needed, int(np.searchsorted(np.cumsum(self._lists.sizes[likely]), most)) + 1)]
 
+    def _learn(self, more: Numbers) -> None:
+        """Score some more rows, and see by that what a row must reach."""
+        scores, rows = self._possible
+        scores, rows = np.append(scores, self._rows.roughly(self._asked, more)), np.append(rows, more)
+        if len(scores) >= self._limit:
+            self._threshold = float(np.partition(scores, -self._limit)[-self._limit])
+        self._possible = scores, rows
+
+    def _done(self, chosen: Numbers, scored: int) -> None:
+        """Be done with some lists, in which so many rows were looked at."""
+        scores, rows = self._possible
+        possible = self._rows.possible(self._asked, scores, self._threshold)
+        self._possible = scores[possible], rows[possible]
+        self._seen = np.append(self._seen, chosen)
+        self._scored += scored
+
+
+class _LookAtRows(_Look):
+    """Few rows may be found: of the lists that are come to, all that may be."""
+
+    def __init__(self, lists: Lists, query: Vector, named: Named, limit: int) -> None:
+        super().__init__(lists, query, named, limit, max(_FIRST_NAMED, _FIRST_NAMED_TIMES * limit), _OF_NAMED)
+        self._named = named
+
     def into(self, chosen: Numbers) -> None:
-        """Find what is best in some lists, and be done with them."""
+        into = np.zeros(len(self._counts), np.bool_)
+        into[chosen] = True
+        more = self._named.rows[into.take(self._named.lists)]
+        self._learn(more)
+        self._done(chosen, len(more))
+
+
+class _LookAtCodes(_Look):
+    """Many rows may be found: of the lists that are come to, those whose codes promise something."""
+
+    def __init__(self, lists: Lists, query: Vector, allowed: Allowed, limit: int) -> None:
+        super().__init__(lists, query, allowed, limit, max(_FIRST, _FIRST_TIMES * limit))
+        self._turned = lists.basis @ query
+        off = self._rows.coarsely(self._asked, lists.errors)
+        self._off = _UNSURE * float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
+        self._allowed = allowed
+        self._selector = None if allowed.every else faiss.IDSelectorBitmap(allowed.bits)
+
+    def into(self, chosen: Numbers) -> None:
         allowed = int(self._counts[chosen].sum())
         step = max(_SCORED, 2 * self._limit)
         wanted = min(max(_SCORED, _FETCHED * self._limit), allowed)
         codes, candidates = self._scan(chosen, wanted)
-        scores, rows = self._possible
         done = 0
         while True:
             part = codes[done : done + step]
             close = int(np.count_nonzero(part >= self._threshold - _REACH * self._off))
-            more = np.sort(candidates[done : done + close])  # in the order in which they lie, which is quicker to read
-            scores, rows = np.append(scores, self._rows.roughly(self._asked, more)), np.append(rows, more)
-            if len(scores) >= self._limit:
-                self._threshold = float(np.partition(scores, -self._limit)[-self._limit])
+            self._learn(np.sort(candidates[done : done + close]))  # as they lie, which is quicker to read
             done += len(part)
             if done == allowed or not len(part) or self._settled(codes[:done], allowed - done):
                 break
@@ -254,10 +331,7 @@ class _Look:
                     self._scan_all()
                     return
                 codes, candidates = self._scan(chosen, wanted)
-        possible = self._rows.possible(self._asked, scores, self._threshold)
-        self._possible = scores[possible], rows[possible]
-        self._seen = np.append(self._seen, chosen)
-        self._scored += int(self._lists.sizes[chosen].sum())
+        self._done(chosen, int(self._lists.sizes[chosen].sum()))
 
     def _settled(self, codes: Scores, left: int) -> bool:
         """Whether hardly any of the rows that were left by their codes, all worse than `codes`, reach the threshold.

@@ -2,9 +2,10 @@
 
 The planner takes what is cheapest for the rows that the scope allows:
 
-* gather: few rows are allowed, each is scored;
+* gather: few rows are allowed, or not many that lie together, each is scored;
 * scan: there are few in all, or lists cannot tell enough; one pass over all of them;
-* lists: else the lists that may hold an answer are looked through (`search.engines.embedded.lists`).
+* lists: else the lists that may hold an answer are looked through (`search.engines.embedded.lists`), by codes or, if
+  the allowed rows are few enough to be named, by scoring these.
 
 The first two are exact; the third misses a few rows in a thousand. The filter is applied inside each of them, so pages
 are full at every selectivity.
@@ -25,7 +26,7 @@ from search.bitmaps import as_array, as_bitmap, as_bits
 from search.embedding import Vector
 from search.engine import Matches, Nearest, Plan, VectorRows, Vectors
 from search.engines.embedded import lists
-from search.engines.embedded.lists import Allowed, Lists
+from search.engines.embedded.lists import Allowed, Lists, Named
 from search.engines.embedded.rows import Numbers, Rows, Scores, parts
 from search.errors import InvalidInput
 from search.kept import Kept
@@ -35,8 +36,16 @@ from search.policy import Scope
 LISTED: Final = 50_000
 
 #: Allowed rows that are scored one by one where there are lists, and the share of all where there are none.
-_GATHERED: Final = 12_000
+_GATHERED: Final = 6_000
 _GATHERED_SHARE: Final = 0.25
+
+#: The same where they lie together, so that lists tell them little apart.
+_GATHERED_TOGETHER: Final = 12_000
+
+#: Scattered rows that are scored as their lists are come to, so many and such a share of all: of more, codes are looked
+#: at first.
+_NAMED: Final = 60_000
+_NAMED_SHARE: Final = 0.06
 
 #: Lists are not asked for more than this part of what is allowed.
 _MOST: Final = 8
@@ -79,7 +88,7 @@ class VectorIndex:
         self._start = np.append(0, np.cumsum(np.bincount(assets - self._first)))
         self._row = np.zeros(len(self._start), np.int32)
         self._row[assets - self._first] = owned
-        self._kept: Kept[Allowed] = Kept(_KEPT)
+        self._kept: Kept[Allowed | Named] = Kept(_KEPT)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -144,14 +153,28 @@ class VectorIndex:
         """The best rows of the assets of a scope that are `inside`, their scores, and how they were found."""
         few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
         if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
-            best, scores = self._rows.best(self._rows.asked(query), rows, limit)
-            return best, scores, Plan("gather", len(rows), len(rows))
-        allowed = self._kept.of(scope.key, lambda: self._mark(inside))
-        if self._lists is None or _MOST * limit > allowed.count:
-            best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, allowed.count, limit)
-            return best, scores, Plan("scan", allowed.count, allowed.count)
-        found = self._lists.best(query, allowed, limit)
-        return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
+            return self._gather(query, rows, limit)
+        allowed = self._kept.of(scope.key, lambda: self._named(inside) or self._mark(inside))
+        if self._lists and _MOST * limit <= allowed.count and (isinstance(allowed, Allowed) or allowed.scattered):
+            found = self._lists.best(query, allowed, limit)
+            return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
+        if isinstance(allowed, Named):
+            return self._gather(query, allowed.rows, limit)
+        best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, allowed.count, limit)
+        return best, scores, Plan("scan", allowed.count, allowed.count)
+
+    def _gather(self, query: Vector, rows: Numbers, limit: int) -> tuple[Numbers, Scores, Plan]:
+        """The best of some rows, as `_best` returns them."""
+        best, scores = self._rows.best(self._rows.asked(query), rows, limit)
+        return best, scores, Plan("gather", len(rows), len(rows))
+
+    def _named(self, inside: BitMap) -> Named | None:
+        """The rows of these assets, if they are few enough to be named."""
+        most = min(_NAMED, int(_NAMED_SHARE * len(self)))
+        if not self._lists or len(inside) > most or len(rows := self._of(as_array(inside))) > most:
+            return None
+        named = self._lists.named(rows)
+        return named if named.scattered or len(rows) <= _GATHERED_TOGETHER else None
 
     def _mark(self, inside: BitMap) -> Allowed:
         """The rows of these assets."""

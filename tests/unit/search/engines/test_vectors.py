@@ -43,7 +43,8 @@ def everything() -> policy.Scope:
 def listed_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds as for a large index, on a small one."""
     monkeypatch.setattr(planner, "LISTED", 1000)
-    monkeypatch.setattr(planner, "_GATHERED", 100)
+    monkeypatch.setattr(planner, "_GATHERED", 50)
+    monkeypatch.setattr(planner, "_NAMED_SHARE", 0.13)
 
 
 def vectors(rows: np.ndarray, assets: Iterable[int], first: int = 100) -> Vectors:
@@ -188,6 +189,31 @@ def test_what_was_found_sets_the_model_right(
 
 
 @pytest.mark.usefixtures("listed_early")
+def test_of_few_rows_those_are_scored_whose_lists_promise_something(
+    everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "_FIRST_NAMED", 50)
+    generator = np.random.default_rng(11)
+    rows, cluster = clustered(generator, ASSETS)
+    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
+    scattered = generator.random(ASSETS) < 0.1
+    missed, scored = [], []
+    for query in unit(rows[generator.choice(ASSETS, 30)] + 0.1 * generator.standard_normal((30, 48))):
+        answer = index.nearest(everything.narrowed(BitMap(np.flatnonzero(scattered))), query, 10)
+        found, similar = [match.asset for match in answer.matches], rows @ query
+        assert (answer.plan.method, answer.plan.allowed) == ("lists", int(scattered.sum()))
+        assert scattered[found].all()
+        missed.append(np.mean(similar[found] < np.sort(similar[scattered])[-10] - 1e-5))
+        scored.append(answer.plan.scored / answer.plan.allowed)
+    assert np.mean(missed) <= 0.01 and np.mean(scored) < 0.5
+    # Where as many lie together, there is little to leave aside.
+    largest = np.flatnonzero(cluster == np.bincount(cluster).argmax())[:700]
+    assert len(largest) > 300
+    together = index.nearest(everything.narrowed(BitMap(largest)), rows[largest[0]], 10)
+    assert together.plan == Plan("gather", len(largest), len(largest))
+
+
+@pytest.mark.usefixtures("listed_early")
 def test_assets_of_many_rows_are_found_once_by_their_best(everything: policy.Scope, tmp_path: Path) -> None:
     generator = np.random.default_rng(5)
     rows, _ = clustered(generator, 3000)
@@ -217,7 +243,7 @@ def test_where_lists_cannot_tell_every_row_is_scored(
     everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "_HOPELESS", 1000)
-    monkeypatch.setattr(lists._Look, "_settled", lambda *_: False)
+    monkeypatch.setattr(lists._LookAtCodes, "_settled", lambda *_: False)
     generator = np.random.default_rng(8)
     rows, _ = clustered(generator, 6000)
     index = written(vectors(rows, range(6000)), tmp_path / "index")
