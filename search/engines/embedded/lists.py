@@ -8,7 +8,8 @@ lists left aside are asked, each time, how many rows better than the worst found
 
     expected misses = sum over lists of (allowed rows in it) * P[row's inner product > threshold]
 
-where a row's inner product with the query is that of the list's centroid, which is known, and that of the row's
+where allowed rows are counted or, since a filter may be new and to count is a pass over all rows, expected from some of
+the list's. A row's inner product with the query is that of the list's centroid, which is known, and that of the row's
 residual, whose deviation is known from a sample of residuals, and whose distribution was counted when the index was
 made. What is expected is weighed by what came of it so far: the lists that were looked through were expected to hold
 some number of rows above the threshold, and hold as many as were asked for. Looking ends when the sum is below a
@@ -22,7 +23,8 @@ Useful for: segments of tens of thousands of rows and more. Not useful for: few 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,6 +108,11 @@ _FIRST_NAMED: Final = 500
 _FIRST_NAMED_TIMES: Final = 5
 _SCATTERED: Final = 0.25
 
+#: Rows of a list that tell how many of it are allowed; and how many rows, of lists that may have no allowed one, are
+#: looked at for it before allowed ones are counted.
+_SAMPLED_OF_LIST: Final = 32
+_DOUBTED: Final = 100_000
+
 #: Rows that are scored for their codes: so many at once, and all but those whose code is so many deviations below what
 #: is wanted. A deviation is what codes are off by on average, times a factor: what turns out best is odder than most
 #: rows, and the rows of wide lists are further off than others.
@@ -133,14 +140,36 @@ class Found(msgspec.Struct, frozen=True):
     whole: bool
 
 
-class Allowed(msgspec.Struct, frozen=True):
-    """Which rows may be found: as bits (uint8, eight a byte, the lowest first), how many, whether all there are, and
-    how many in each list, int64 [lists]."""
+class Allowed:
+    """Which rows may be found. Safe to share between threads, which may count the same twice.
 
-    bits: NDArray[np.uint8]
-    count: int
-    every: bool
-    listed: Numbers
+    `count` says how many there are, and `selector` tells FAISS which (None: all), by what codes go by (`Lists.rename`).
+    `listed`, [lists], is how many each list has: by expectation, from a sample of its rows, until somebody calls
+    `settle`. Until then `doubtful`, bool [lists], names those of whose sample no row is allowed: they may have none.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        selector: Any,
+        mark: Callable[[], NDArray[np.uint8]],
+        listed: NDArray[Any],
+        doubtful: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """`mark` makes `bits`, which takes a pass over all rows."""
+        self.count, self.selector = count, selector
+        self.listed, self.doubtful = listed, doubtful
+        self._mark = mark
+
+    @cached_property
+    def bits(self) -> NDArray[np.uint8]:
+        """The rows as bits, uint8, eight a byte, the lowest first."""
+        return self._mark()
+
+    def settle(self, lists: "Lists") -> None:
+        """Count how many each list has."""
+        self.listed = lists.counts(self.bits)
+        self.doubtful = None
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -177,6 +206,12 @@ class Lists:
         words = -(-self.sizes // _WORD)
         self._words = np.append(0, np.cumsum(words))[self._filled]
         self._list_of_word = np.repeat(np.arange(len(words), dtype=np.int32), words)
+        # Some rows of each list, evenly spaced, int64 [lists, sampled]; of one without rows, any.
+        begins = _WORD * (np.cumsum(words) - words)
+        self.sample = begins[:, None] + np.arange(_SAMPLED_OF_LIST) * self.sizes[:, None] // _SAMPLED_OF_LIST
+        self.sample[self.sizes == 0] = 0
+        self._row_of: NDArray[np.int32] | None = None
+        self._first_name = 0
 
     @classmethod
     def open(cls, directory: Path, rows: Rows) -> "Lists":
@@ -203,6 +238,30 @@ class Lists:
         counts[self._filled] = np.add.reduceat(words, self._words, dtype=np.int64)
         return counts
 
+    def expected(self, seen: Numbers) -> NDArray[np.float64]:
+        """How many rows of each list are allowed by expectation, float64 [lists], if so many of its `sample` are.
+
+        If each share is as likely as another beforehand, it is (k + 1) / (m + 2) where k of m are (Laplace's rule of
+        succession).
+        """
+        expected: NDArray[np.float64] = self.sizes * ((seen + 1) / (_SAMPLED_OF_LIST + 2))
+        return expected
+
+    def rename(self, names: Numbers, row_of: NDArray[np.int32], first: int) -> None:
+        """Have codes go by other numbers than those of their rows: names[row], where the row is row_of[name - first].
+
+        So FAISS can be told by these numbers which rows are allowed, without a pass over all rows.
+        """
+        held = self.codes.invlists
+        for number in self._filled.tolist():
+            ids = faiss.rev_swig_ptr(held.get_ids(number), held.list_size(number))
+            ids[:] = names[ids]
+        self._row_of, self._first_name = row_of, first
+
+    def rows_of(self, names: Numbers) -> Numbers:
+        """The rows of codes, by what these go by, int64 [m]."""
+        return names if self._row_of is None else self._row_of.take(names - self._first_name).astype(np.int64)
+
     def named(self, rows: Numbers) -> Named:
         """Some rows, int64 [m], as those that may be found."""
         lists = self._list_of_word.take(rows // _WORD)
@@ -224,7 +283,7 @@ class _Look(ABC):
         self._asked = self._rows.asked(query)
         self._near = lists.centroids @ (lists.directions @ query)
         self._deviations = _deviations(lists.variances, query[None], lists.spread)[:, 0]
-        self._counts = allowed.listed
+        self._counts = self._certain = allowed.listed
         self._seen = np.zeros(0, np.int64)
         self._threshold = -np.inf
         self._possible = np.zeros(0, np.float32), np.zeros(0, np.int64)
@@ -243,11 +302,11 @@ class _Look(ABC):
 
     def nearest(self) -> Numbers:
         """The lists nearest to the query, enough to learn a first threshold from."""
-        apart = np.where(self._counts > 0, -(self._near + 2 * self._deviations), np.inf)
+        apart = np.where(self._certain > 0, -(self._near + 2 * self._deviations), np.inf)
         for some in (min(_SORTED, len(apart)), len(apart)):  # to put all of them in order takes longer
             order = np.argpartition(apart, some - 1)[:some]
             order = order[np.argsort(apart[order])]
-            allowed = np.cumsum(self._counts[order])
+            allowed = np.cumsum(self._certain[order])
             if allowed[-1] >= self._first:
                 break
         return order[: int(np.searchsorted(allowed, min(self._first, allowed[-1]))) + 1]
@@ -255,7 +314,16 @@ class _Look(ABC):
     def promising(self) -> Numbers:
         """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
         short = (self._threshold - self._near) / self._deviations
-        expected = self._counts * self._lists.beyond[np.clip(short / _STEP, 0, _STEPS).astype(np.intp)]
+        beyond = self._lists.beyond[np.clip(short / _STEP, 0, _STEPS).astype(np.intp)]
+        chosen = self._without_which(beyond)
+        if self._counted_for(chosen):
+            chosen = self._without_which(beyond)
+        most = max(_AT_ONCE, _MORE * self._scored)
+        return chosen[: int(np.searchsorted(np.cumsum(self._lists.sizes[chosen]), most)) + 1]
+
+    def _without_which(self, beyond: NDArray[np.float64]) -> Numbers:
+        """All such lists, best first, if these shares of their rows are beyond the threshold, float64 [lists]."""
+        expected = self._counts * beyond
         of_seen = float(expected[self._seen].sum())
         expected[self._seen] = 0
         if np.isfinite(self._threshold):
@@ -265,9 +333,11 @@ class _Look(ABC):
             return np.zeros(0, np.int64)
         likely = np.flatnonzero(expected > self._by_lists / len(expected))  # all others together are tolerated
         likely = likely[np.argsort(-expected[likely])]
-        needed = int(np.count_nonzero(left - np.cumsum(expected[likely]) > self._by_lists)) + 1
-        most = max(_AT_ONCE, _MORE * self._scored)
-        return likely[: min(needed, int(np.searchsorted(np.cumsum(self._lists.sizes[likely]), most)) + 1)]
+        return likely[: int(np.count_nonzero(left - np.cumsum(expected[likely]) > self._by_lists)) + 1]
+
+    def _counted_for(self, _: Numbers) -> bool:
+        """Whether more is known of how many allowed rows lists have, since these were chosen."""
+        return False
 
     def _learn(self, more: Numbers) -> None:
         """Score some more rows, and see by that what a row must reach."""
@@ -305,17 +375,28 @@ class _LookAtCodes(_Look):
     """Many rows may be found: of the lists that are come to, those whose codes promise something."""
 
     def __init__(self, lists: Lists, query: Vector, allowed: Allowed, limit: int) -> None:
+        self._doubtful = allowed.doubtful  # first: once there is none, all are counted
         super().__init__(lists, query, allowed, limit, max(_FIRST, _FIRST_TIMES * limit))
+        if self._doubtful is not None:
+            self._certain = np.where(self._doubtful, 0, self._counts)
         self._turned = lists.basis @ query
         off = self._rows.coarsely(self._asked, lists.errors)
         self._off = _UNSURE * float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
         self._allowed = allowed
-        self._selector = None if allowed.every else faiss.IDSelectorBitmap(allowed.bits)
+
+    def _counted_for(self, chosen: Numbers) -> bool:
+        # To look through lists that may have no allowed row takes longer, if they are many, than to count.
+        if self._doubtful is None or self._lists.sizes[chosen[self._doubtful[chosen]]].sum() <= _DOUBTED:
+            return False
+        self._allowed.settle(self._lists)
+        self._counts, self._doubtful = self._allowed.listed, None
+        return True
 
     def into(self, chosen: Numbers) -> None:
-        allowed = int(self._counts[chosen].sum())
+        sizes = int(self._lists.sizes[chosen].sum())
+        most = sizes if self._doubtful is not None else int(self._counts[chosen].sum())
         step = max(_SCORED, 2 * self._limit)
-        wanted = min(max(_SCORED, _FETCHED * self._limit), allowed)
+        wanted = min(max(_SCORED, _FETCHED * self._limit), most)
         codes, candidates = self._scan(chosen, wanted)
         done = 0
         while True:
@@ -323,15 +404,17 @@ class _LookAtCodes(_Look):
             close = int(np.count_nonzero(part >= self._threshold - _REACH * self._off))
             self._learn(np.sort(candidates[done : done + close]))  # as they lie, which is quicker to read
             done += len(part)
-            if done == allowed or not len(part) or self._settled(codes[:done], allowed - done):
+            if not len(part) or done == most or self._settled(codes[:done], most - done):
                 break
-            if done == wanted:
-                wanted = min(4 * wanted, allowed)
+            if done == len(codes):
+                if done < wanted:  # there are no others
+                    break
+                wanted = min(4 * wanted, most)
                 if wanted > _HOPELESS:
                     self._scan_all()
                     return
                 codes, candidates = self._scan(chosen, wanted)
-        self._done(chosen, int(self._lists.sizes[chosen].sum()))
+        self._done(chosen, sizes)
 
     def _settled(self, codes: Scores, left: int) -> bool:
         """Whether hardly any of the rows that were left by their codes, all worse than `codes`, reach the threshold.
@@ -369,10 +452,10 @@ class _LookAtCodes(_Look):
             faiss.swig_ptr(scores),
             faiss.swig_ptr(rows),
             False,
-            faiss.IVFSearchParameters(nprobe=len(chosen), sel=self._selector),
+            faiss.IVFSearchParameters(nprobe=len(chosen), sel=self._allowed.selector),
         )
         there = rows[0] >= 0
-        return scores[0][there], rows[0][there]
+        return scores[0][there], self._lists.rows_of(rows[0][there])
 
 
 def write(vectors: VectorRows, directory: Path) -> Numbers:

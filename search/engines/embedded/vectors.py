@@ -50,10 +50,8 @@ _NAMED_SHARE: Final = 0.06
 #: Lists are not asked for more than this part of what is allowed.
 _MOST: Final = 8
 
-#: The share of assets from which it is quicker to ask each row for its asset's bit than to look up assets' rows.
-_CROWDED: Final = 0.15
-
-#: Filters of which the allowed rows are kept, a bit a row and less than that again for what they are known by.
+#: Filters of which it is kept which rows they allow: a bit an asset and a row, and less than that for what they are
+#: known by, or the names of few.
 _KEPT: Final = 16
 
 #: Vectors are copied so many at a time.
@@ -88,6 +86,12 @@ class VectorIndex:
         self._start = np.append(0, np.cumsum(np.bincount(assets - self._first)))
         self._row = np.zeros(len(self._start), np.int32)
         self._row[assets - self._first] = owned
+        self._single = len(self._order) == len(self._all)
+        if listed:
+            # Where each asset has one row, FAISS is told assets: which rows are allowed takes a pass over all to know.
+            self._sample = self._byte[listed.sample], self._bit[listed.sample]
+            if self._single:
+                listed.rename(self._assets, self._row, self._first)
         self._kept: Kept[Allowed | Named] = Kept(_KEPT)
 
     def __len__(self) -> int:
@@ -135,7 +139,7 @@ class VectorIndex:
             return Nearest(Matches.none(), Plan("none", 0, 0))
         # An asset can have many rows (keyframes, passages): take more until enough assets are among them, at first a
         # quarter more than so many have on average.
-        wanted = limit if len(self) == len(self._all) else 5 * limit * len(self) // (4 * len(self._all))
+        wanted = limit if self._single else 5 * limit * len(self) // (4 * len(self._all))
         while True:
             rows, scores, plan = self._best(scope, inside, query, wanted)
             matches = _best_of_each(self._assets[rows], self._segments[rows], scores, limit)
@@ -154,7 +158,7 @@ class VectorIndex:
         few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
         if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
             return self._gather(query, rows, limit)
-        allowed = self._kept.of(scope.key, lambda: self._named(inside) or self._mark(inside))
+        allowed = self._kept.of(scope.key, lambda: self._allowed(inside))
         if self._lists and _MOST * limit <= allowed.count and (isinstance(allowed, Allowed) or allowed.scattered):
             found = self._lists.best(query, allowed, limit)
             return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
@@ -168,31 +172,36 @@ class VectorIndex:
         best, scores = self._rows.best(self._rows.asked(query), rows, limit)
         return best, scores, Plan("gather", len(rows), len(rows))
 
-    def _named(self, inside: BitMap) -> Named | None:
-        """The rows of these assets, if they are few enough to be named."""
-        most = min(_NAMED, int(_NAMED_SHARE * len(self)))
-        if not self._lists or len(inside) > most or len(rows := self._of(as_array(inside))) > most:
-            return None
-        named = self._lists.named(rows)
-        return named if named.scattered or len(rows) <= _GATHERED_TOGETHER else None
+    def _allowed(self, inside: BitMap) -> Allowed | Named:
+        """The rows of these assets, in the quickest way to tell them."""
+        listed, most = self._lists, min(_NAMED, int(_NAMED_SHARE * len(self)))
+        if listed and len(inside) <= most and len(rows := self._of(as_array(inside))) <= most:
+            named = listed.named(rows)
+            if named.scattered or len(rows) <= _GATHERED_TOGETHER:
+                return named
+        bits = as_bits(inside, self._first + len(self._start))
+        if not listed or not self._single:
+            marked = self._marked(bits)
+            count = int(np.bitwise_count(marked).sum())
+            selector = None if count == len(self) else faiss.IDSelectorBitmap(marked)
+            return Allowed(count, selector, lambda: marked, listed.counts(marked) if listed else np.zeros(0))
+        if inside == self._all:
+            return Allowed(len(self), None, lambda: self._marked(bits), listed.sizes)
+        byte, bit = self._sample
+        seen = np.count_nonzero(bits.take(byte) & bit, axis=1)
+        selector = faiss.IDSelectorBitmap(bits)
+        return Allowed(len(inside), selector, lambda: self._marked(bits), listed.expected(seen), seen == 0)
 
-    def _mark(self, inside: BitMap) -> Allowed:
-        """The rows of these assets."""
-        if len(inside) < _CROWDED * len(self._all):
-            marked = np.zeros(len(self._assets), np.uint8)
-            marked[self._of(as_array(inside))] = 1
-        else:  # bits stay in the processor's caches, flags would not; `take` is quicker than brackets
-            marked = as_bits(inside, self._first + len(self._start)).take(self._byte)
-            marked &= self._bit
-        bits = np.packbits(marked, bitorder="little")
-        count = int(np.bitwise_count(bits).sum())
-        listed = self._lists.counts(bits) if self._lists else np.zeros(0, np.int64)
-        return Allowed(bits, count, count == len(self), listed)
+    def _marked(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The rows of assets, as bits like theirs (uint8, eight a byte, the lowest first)."""
+        marked = bits.take(self._byte)  # bits stay in the processor's caches; `take` is quicker than brackets
+        marked &= self._bit
+        return np.packbits(marked, bitorder="little")
 
     def _of(self, assets: Numbers) -> Numbers:
         """All rows of some assets, each of which has rows here, int64 [m]."""
         assets = assets - self._first
-        if len(self) == len(self._all):
+        if self._single:
             return self._row.take(assets).astype(np.int64)
         first = self._start[assets]
         counts = self._start[assets + 1] - first

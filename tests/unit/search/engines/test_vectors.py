@@ -144,7 +144,12 @@ def above(bound: float, missed: dict[str, list[float]]) -> dict[str, float]:
 
 
 @pytest.mark.usefixtures("listed_early")
-def test_lists_miss_next_to_nothing_whatever_the_filter_and_the_query(everything: policy.Scope, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sampled", [32, 3])
+def test_lists_miss_next_to_nothing_whatever_the_filter_and_the_query(
+    everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampled: int
+) -> None:
+    monkeypatch.setattr(lists, "_SAMPLED_OF_LIST", sampled)
+    monkeypatch.setattr(lists, "_DOUBTED", 600)
     libraries = [missed_in_a_library(everything, tmp_path / str(seed), seed) for seed in range(4, 10)]
     assert above(0.01, libraries[0]) == {}
     assert above(0.0075, {name: [*chain(*(missed[name] for missed in libraries))] for name in libraries[0]}) == {}
@@ -186,6 +191,47 @@ def test_what_was_found_sets_the_model_right(
     monkeypatch.setattr(lists, "_LESSENED", 0.0)
     missed, scored = looked(trusted, 50)
     assert scored < 0.9 * blindly_scored and missed <= 0.01
+
+
+@pytest.mark.usefixtures("listed_early")
+@pytest.mark.parametrize("doubted", [0, 600, 10**9])
+def test_a_sample_that_tells_nothing_costs_no_answer(
+    everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, doubted: int
+) -> None:
+    monkeypatch.setattr(lists, "_SAMPLED_OF_LIST", 3)
+    monkeypatch.setattr(lists, "_DOUBTED", doubted)
+    generator = np.random.default_rng(12)
+    rows, _ = clustered(generator, ASSETS)
+    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
+    assert index._lists is not None
+    allowed = np.ones(ASSETS, bool)
+    allowed[index._assets[index._lists.sample]] = False
+    missed = []
+    for query in unit(rows[generator.choice(ASSETS, 20)] + rows[generator.choice(ASSETS, 20)]):
+        answer = index.nearest(everything.narrowed(BitMap(np.flatnonzero(allowed))), query, 10)
+        found, similar = [match.asset for match in answer.matches], rows @ query
+        assert allowed[found].all() and len(set(found)) == 10
+        missed.append(np.mean(similar[found] < np.sort(similar[allowed])[-10] - 1e-5))
+    assert np.mean(missed) <= 0.01
+
+
+@pytest.mark.usefixtures("listed_early")
+def test_threads_that_meet_a_filter_at_once_find_the_same(
+    everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "_SAMPLED_OF_LIST", 3)
+    monkeypatch.setattr(lists, "_DOUBTED", 0)
+    rows, cluster = clustered(np.random.default_rng(13), ASSETS)
+    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            scope = everything.narrowed(BitMap(np.flatnonzero(cluster % 20 != number)))
+            asked = [threads.submit(index.nearest, scope, rows[number], 10) for _ in range(8)]
+            similar = rows @ rows[number]
+            similar[cluster % 20 == number] = -np.inf
+            for answer in (one.result() for one in asked):
+                found = similar[[match.asset for match in answer.matches]]
+                assert len(found) == 10 and np.mean(found < np.sort(similar)[-10] - 1e-5) <= 0.1
 
 
 @pytest.mark.usefixtures("listed_early")
