@@ -204,11 +204,12 @@ class Lists:
         self.beyond, self.sizes = model["beyond"], model["sizes"]
         self._filled = np.flatnonzero(self.sizes)
         words = -(-self.sizes // _WORD)
-        self._words = np.append(0, np.cumsum(words))[self._filled]
+        begins = np.cumsum(words) - words
+        self._words = begins[self._filled]
         self._list_of_word = np.repeat(np.arange(len(words), dtype=np.int32), words)
         # Some rows of each list, evenly spaced, int64 [lists, sampled]; of one without rows, any.
-        begins = _WORD * (np.cumsum(words) - words)
-        self.sample = begins[:, None] + np.arange(_SAMPLED_OF_LIST) * self.sizes[:, None] // _SAMPLED_OF_LIST
+        spaced = np.arange(_SAMPLED_OF_LIST) * self.sizes[:, None] // _SAMPLED_OF_LIST
+        self.sample = _WORD * begins[:, None] + spaced
         self.sample[self.sizes == 0] = 0
         self._row_of: NDArray[np.int32] | None = None
         self._first_name = 0
@@ -258,7 +259,7 @@ class Lists:
             ids[:] = names[ids]
         self._row_of, self._first_name = row_of, first
 
-    def rows_of(self, names: Numbers) -> Numbers:
+    def rows_named(self, names: Numbers) -> Numbers:
         """The rows of codes, by what these go by, int64 [m]."""
         return names if self._row_of is None else self._row_of.take(names - self._first_name).astype(np.int64)
 
@@ -455,7 +456,7 @@ class _LookAtCodes(_Look):
             faiss.IVFSearchParameters(nprobe=len(chosen), sel=self._allowed.selector),
         )
         there = rows[0] >= 0
-        return scores[0][there], self._lists.rows_of(rows[0][there])
+        return scores[0][there], self._lists.rows_named(rows[0][there])
 
 
 def write(vectors: VectorRows, directory: Path) -> Numbers:

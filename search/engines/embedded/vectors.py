@@ -87,11 +87,10 @@ class VectorIndex:
         self._row = np.zeros(len(self._start), np.int32)
         self._row[assets - self._first] = owned
         self._single = len(self._order) == len(self._all)
-        if listed:
-            # Where each asset has one row, FAISS is told assets: which rows are allowed takes a pass over all to know.
+        if listed and self._single:
+            # FAISS is told which assets are allowed: to know which rows are takes a pass over all.
             self._sample = self._byte[listed.sample], self._bit[listed.sample]
-            if self._single:
-                listed.rename(self._assets, self._row, self._first)
+            listed.rename(self._assets, self._row, self._first)
         self._kept: Kept[Allowed | Named] = Kept(_KEPT)
 
     def __len__(self) -> int:
