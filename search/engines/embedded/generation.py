@@ -25,7 +25,7 @@ from search.errors import GenerationDamaged
 
 _log = logging.getLogger(__name__)
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 _MANIFEST: Final = "manifest.json"
 _UNFINISHED: Final = "unfinished-"
 _LOCK: Final = ".lock"

@@ -57,15 +57,16 @@ _ROUNDS_OF_ALL: Final = 2
 _KEPT: Final = 4
 _TOGETHER: Final = 2
 
-#: Directions along which centroids are kept, across which there is next to nothing of them.
-_DIRECTIONS: Final = 192
+#: Dimensions along which centroids are known, where codes are not made of more. What queries are multiplied with is to
+#: be small, as between them it leaves the processor's caches.
+_ALONG: Final = 192
 
 #: The foremost of these dimensions along which it is known how far the rows of a list spread.
 _SPREAD: Final = 32
 
 #: Queries, and errors, that the model is made of; rows added at a time, and compared with all centroids at a time.
 _SAMPLED: Final = 512
-_ERRORS: Final = 256
+_ERRORS: Final = 1 << 12
 _ADDED: Final = 1 << 16
 _COMPARED: Final = 1 << 11
 
@@ -116,7 +117,7 @@ _DOUBTED: Final = 100_000
 #: Rows that are scored for their codes: so many at once, and all but those whose code is so many deviations below what
 #: is wanted. A deviation is what codes are off by on average, times a factor: what turns out best is odder than most
 #: rows, and the rows of wide lists are further off than others.
-_SCORED: Final = 800
+_SCORED: Final = 600
 _REACH: Final = 5.0
 _UNSURE: Final = 1.2
 
@@ -192,15 +193,8 @@ class Lists:
     def __init__(self, codes: Any, model: Mapping[str, NDArray[Any]], rows: Rows) -> None:
         self.rows, self.codes = rows, codes
         self.codes.implem = _ONE_BY_ONE
-        self.variances = model["variances"]
-        self.spread = model["axes"][: self.variances.shape[1] - 1]
-        self.basis = model["turn"] @ model["axes"]
-        # What each query is multiplied with is to be small: between searches it leaves the processor's caches. So
-        # centroids are kept along the directions in which they lie, and what codes lose, in bytes.
-        _, directions = np.linalg.eigh(model["centroids"].T @ model["centroids"])
-        self.directions = np.ascontiguousarray(directions[:, -_DIRECTIONS:].T)
-        self.centroids = model["centroids"] @ self.directions.T
-        self.errors = rows.coarse(model["errors"])
+        self.axes, self.turn, self.centroids = model["axes"], model["turn"], model["centroids"]
+        self.variances, self.lost = model["variances"], model["lost"]
         self.beyond, self.sizes = model["beyond"], model["sizes"]
         self._filled = np.flatnonzero(self.sizes)
         words = -(-self.sizes // _WORD)
@@ -282,8 +276,10 @@ class _Look(ABC):
         self._by_lists = tolerated * (_MISSED_BY_LISTS * sure + after)
         self._by_codes = _MISSED_BY_CODES * sure + after
         self._asked = self._rows.asked(query)
-        self._near = lists.centroids @ (lists.directions @ query)
-        self._deviations = _deviations(lists.variances, query[None], lists.spread)[:, 0]
+        self._along, self._length = lists.axes @ query, query @ query
+        self._near = lists.centroids @ self._along
+        self._deviations = np.sqrt(lists.variances @ _squares(self._along[:_SPREAD], self._length))
+        self._foremost = self._near + 2 * self._deviations
         self._counts = self._certain = allowed.listed
         self._seen = np.zeros(0, np.int64)
         self._threshold = -np.inf
@@ -303,38 +299,38 @@ class _Look(ABC):
 
     def nearest(self) -> Numbers:
         """The lists nearest to the query, enough to learn a first threshold from."""
-        apart = np.where(self._certain > 0, -(self._near + 2 * self._deviations), np.inf)
+        apart = np.where(self._certain > 0, -self._foremost, np.inf)
         for some in (min(_SORTED, len(apart)), len(apart)):  # to put all of them in order takes longer
-            order = np.argpartition(apart, some - 1)[:some]
-            order = order[np.argsort(apart[order])]
-            allowed = np.cumsum(self._certain[order])
+            order = apart.argpartition(some - 1)[:some]
+            order = order.take(apart.take(order).argsort())
+            allowed = self._certain.take(order).cumsum()
             if allowed[-1] >= self._first:
                 break
-        return order[: int(np.searchsorted(allowed, min(self._first, allowed[-1]))) + 1]
+        return order[: int(allowed.searchsorted(min(self._first, allowed[-1]))) + 1]
 
     def promising(self) -> Numbers:
         """Lists without which more rows than tolerated would be missed by expectation: the best of them, if many."""
-        short = (self._threshold - self._near) / self._deviations
-        beyond = self._lists.beyond[np.clip(short / _STEP, 0, _STEPS).astype(np.intp)]
+        steps = (self._threshold - self._near) / (_STEP * self._deviations)
+        beyond = self._lists.beyond.take(steps.clip(0, _STEPS).astype(np.intp))
         chosen = self._without_which(beyond)
         if self._counted_for(chosen):
             chosen = self._without_which(beyond)
         most = max(_AT_ONCE, _MORE * self._scored)
-        return chosen[: int(np.searchsorted(np.cumsum(self._lists.sizes[chosen]), most)) + 1]
+        return chosen[: int(self._lists.sizes.take(chosen).cumsum().searchsorted(most)) + 1]
 
     def _without_which(self, beyond: NDArray[np.float64]) -> Numbers:
         """All such lists, best first, if these shares of their rows are beyond the threshold, float64 [lists]."""
         expected = self._counts * beyond
-        of_seen = float(expected[self._seen].sum())
+        of_seen = float(expected.take(self._seen).sum())
         expected[self._seen] = 0
-        if np.isfinite(self._threshold):
+        if self._threshold > -np.inf:
             expected *= max(_LESSENED, (self._limit + _TRUSTED) / (of_seen + _TRUSTED))
         left = float(expected.sum())
         if left <= self._by_lists:
             return np.zeros(0, np.int64)
-        likely = np.flatnonzero(expected > self._by_lists / len(expected))  # all others together are tolerated
-        likely = likely[np.argsort(-expected[likely])]
-        return likely[: int(np.count_nonzero(left - np.cumsum(expected[likely]) > self._by_lists)) + 1]
+        likely = (expected > self._by_lists / len(expected)).nonzero()[0]  # all others together are tolerated
+        likely = likely.take((-expected.take(likely)).argsort())
+        return likely[: int(np.count_nonzero(left - expected.take(likely).cumsum() > self._by_lists)) + 1]
 
     def _counted_for(self, _: Numbers) -> bool:
         """Whether more is known of how many allowed rows lists have, since these were chosen."""
@@ -343,17 +339,17 @@ class _Look(ABC):
     def _learn(self, more: Numbers) -> None:
         """Score some more rows, and see by that what a row must reach."""
         scores, rows = self._possible
-        scores, rows = np.append(scores, self._rows.roughly(self._asked, more)), np.append(rows, more)
+        scores = np.concatenate((scores, self._rows.roughly(self._asked, more)))
         if len(scores) >= self._limit:
             self._threshold = float(np.partition(scores, -self._limit)[-self._limit])
-        self._possible = scores, rows
+        self._possible = scores, np.concatenate((rows, more))
 
     def _done(self, chosen: Numbers, scored: int) -> None:
         """Be done with some lists, in which so many rows were looked at."""
         scores, rows = self._possible
         possible = self._rows.possible(self._asked, scores, self._threshold)
         self._possible = scores[possible], rows[possible]
-        self._seen = np.append(self._seen, chosen)
+        self._seen = np.concatenate((self._seen, chosen))
         self._scored += scored
 
 
@@ -380,9 +376,8 @@ class _LookAtCodes(_Look):
         super().__init__(lists, query, allowed, limit, max(_FIRST, _FIRST_TIMES * limit))
         if self._doubtful is not None:
             self._certain = np.where(self._doubtful, 0, self._counts)
-        self._turned = lists.basis @ query
-        off = self._rows.coarsely(self._asked, lists.errors)
-        self._off = _UNSURE * float(np.linalg.norm(off)) / len(off) ** 0.5 + _LEAST
+        self._turned = lists.turn @ self._along[: len(lists.turn)]
+        self._off = _UNSURE * math.sqrt(lists.lost @ _squares(self._along, self._length))
         self._allowed = allowed
 
     def _counted_for(self, chosen: Numbers) -> bool:
@@ -403,7 +398,8 @@ class _LookAtCodes(_Look):
         while True:
             part = codes[done : done + step]
             close = int(np.count_nonzero(part >= self._threshold - _REACH * self._off))
-            self._learn(np.sort(candidates[done : done + close]))  # as they lie, which is quicker to read
+            # As they lie, which is quicker to read.
+            self._learn(np.sort(self._lists.rows_named(candidates[done : done + close])))
             done += len(part)
             if not len(part) or done == most or self._settled(codes[:done], most - done):
                 break
@@ -414,7 +410,9 @@ class _LookAtCodes(_Look):
                 if wanted > _HOPELESS:
                     self._scan_all()
                     return
-                codes, candidates = self._scan(chosen, wanted)
+                more, others = self._scan(chosen, wanted)
+                new = ~np.isin(others, candidates)  # of those whose codes are alike, others may come first this time
+                codes, candidates = np.append(codes, more[new]), np.append(candidates, others[new])
         self._done(chosen, sizes)
 
     def _settled(self, codes: Scores, left: int) -> bool:
@@ -440,7 +438,8 @@ class _LookAtCodes(_Look):
         self._whole = True
 
     def _scan(self, chosen: Numbers, wanted: int) -> tuple[Scores, Numbers]:
-        """The allowed rows of the chosen lists whose codes come nearest to the query, best first, and their scores."""
+        """The scores of the codes that come nearest to the query, best first, of allowed rows of the chosen lists, and
+        what these codes go by."""
         # FAISS is handed bare addresses: what lies there must be held until it returns.
         near = self._near[chosen]
         scores, rows = np.empty((1, wanted), np.float32), np.empty((1, wanted), np.int64)
@@ -455,8 +454,8 @@ class _LookAtCodes(_Look):
             False,
             faiss.IVFSearchParameters(nprobe=len(chosen), sel=self._allowed.selector),
         )
-        there = rows[0] >= 0
-        return scores[0][there], self._lists.rows_named(rows[0][there])
+        there = int(np.count_nonzero(rows[0] >= 0))  # where there are fewer, the last are -1
+        return scores[0, :there], rows[0, :there]
 
 
 def write(vectors: VectorRows, directory: Path) -> Numbers:
@@ -467,7 +466,7 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
     sample = np.sort(generator.choice(n, min(n, max(_LEARNED, _OF_A_LIST * count)), replace=False))
     learned = vectors[sample]
     axes, turn = _axes(learned, max(2, dimension // _KEPT // 2 * 2), generator)
-    basis = np.ascontiguousarray(turn @ axes)
+    basis = turn @ axes[: len(turn)]
     kept = _kmeans(learned @ basis.T, count)
     for _ in range(_ROUNDS_OF_ALL):  # rounds of Lloyd's over all rows, as k-means has seen but some
         kept = (_assigned(vectors, kept, basis)[1] @ basis.T).astype(np.float32)
@@ -486,15 +485,17 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
         # Told the lists, FAISS need not look for them again; codes are packed for registers at the end.
         codes.add_core(len(part), faiss.swig_ptr(projected), faiss.swig_ptr(part), faiss.swig_ptr(within))
         these -= centroids[within]
-        squares += _sums(np.column_stack([(these @ spread.T) ** 2, (these * these).sum(axis=1)]), within, count)
+        squares += _sums(_squares(these @ spread.T, (these * these).sum(axis=1)), within, count)
     variances = _variances(squares / np.maximum(sizes, 1)[:, None], dimension)
+    some = residuals[generator.choice(len(residuals), min(_ERRORS, len(residuals)), replace=False)]
+    lost = some - codes.pq.decode(codes.pq.compute_codes(some @ basis.T)) @ basis
     model: dict[str, NDArray[Any]] = {
         "axes": axes,
         "turn": turn,
-        "centroids": centroids,
+        "centroids": centroids @ axes.T,
         "variances": variances,
+        "lost": _variances(_squares(lost @ axes.T, (lost * lost).sum(axis=1)).mean(axis=0, dtype=float), dimension),
         "sizes": sizes,
-        "errors": _errors(codes.pq, basis, residuals, generator),
         "beyond": _beyond(learned, residuals, variances[lists[sample]], spread, generator),
     }
     faiss.write_index(faiss.IndexIVFPQFastScan(codes), str(directory / CODES))
@@ -505,32 +506,29 @@ def write(vectors: VectorRows, directory: Path) -> Numbers:
 def _axes(
     learned: NDArray[np.float32], kept: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The directions in which vectors differ most, float32 [kept, d], and a random turn within them, [kept, kept].
+    """The directions in which vectors lie most, float32 [axes, d], and a random turn within the first, [kept, kept].
 
-    Turned, each direction tells as much as another, as product quantisation would have it.
+    As they lie from the origin, not from their mean: of inner products nothing is to be left out that all have in
+    common. Turned, each direction tells as much as another, as product quantisation would have it.
     """
-    _, axes = np.linalg.eigh(np.cov(learned, rowvar=False))
+    _, axes = np.linalg.eigh((learned.T @ learned).astype(np.float64))
     turn, _ = np.linalg.qr(generator.standard_normal((kept, kept)))
-    return np.ascontiguousarray(axes[:, ::-1][:, :kept].T.astype(np.float32)), turn.astype(np.float32)
+    return np.ascontiguousarray(axes[:, ::-1][:, : max(kept, _ALONG)].T.astype(np.float32)), turn.astype(np.float32)
+
+
+def _squares(along: NDArray[np.float32], length: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The squares of vectors' parts along some axes, which are told, [..., axes], and last of what lies across them, if
+    their lengths' squares, [...], are these: [..., axes + 1]."""
+    squares = along * along
+    across = np.maximum(0, length - squares.sum(axis=-1))
+    return np.concatenate([squares, across[..., None]], axis=-1)
 
 
 def _variances(squares: NDArray[np.float64], dimension: int) -> NDArray[np.float32]:
-    """The variance of a list's residuals along each axis, and last across them, float32 [lists, axes + 1].
-
-    From the mean squares along the axes, and of the whole length.
-    """
-    along, whole = squares[:, :-1], squares[:, -1:]
-    across = (whole - along.sum(axis=1, keepdims=True)) / max(1, dimension - along.shape[1])
-    variances: NDArray[np.float32] = (np.maximum(np.hstack([along, across]), 0) + _LEAST).astype(np.float32)
-    return variances
-
-
-def _deviations(variances: NDArray[np.float32], queries: NDArray[np.float32], axes: NDArray[np.float32]) -> Scores:
-    """By how much residuals, [m] of them by their variances, deviate towards queries, [q, d]: float32 [m, q]."""
-    squares = (queries @ axes.T) ** 2
-    across = np.maximum(0, (queries * queries).sum(axis=1) - squares.sum(axis=1))
-    deviations: Scores = np.sqrt(variances @ np.column_stack([squares, across]).T)
-    return deviations
+    """Variances along some axes, and last in any direction across them, from the means of `_squares`: like these."""
+    directions = np.ones(squares.shape[-1])
+    directions[-1] = max(1, dimension - len(directions) + 1)
+    return (squares / directions + _LEAST).astype(np.float32)
 
 
 def _sums(values: NDArray[np.float32], lists: Numbers, count: int) -> NDArray[np.float64]:
@@ -602,15 +600,6 @@ def _codes(centroids: NDArray[np.float32], residuals: NDArray[np.float32]) -> An
     return codes
 
 
-def _errors(
-    quantiser: Any, basis: NDArray[np.float32], residuals: NDArray[np.float32], generator: np.random.Generator
-) -> NDArray[np.float32]:
-    """What codes lose of some residuals, float32 [sampled, d]."""
-    some = residuals[generator.choice(len(residuals), min(_ERRORS, len(residuals)), replace=False)]
-    errors: NDArray[np.float32] = some - quantiser.decode(quantiser.compute_codes(some @ basis.T)) @ basis
-    return errors
-
-
 def _beyond(
     learned: NDArray[np.float32],
     residuals: NDArray[np.float32],
@@ -627,7 +616,8 @@ def _beyond(
     some = generator.choice(len(residuals), min(len(residuals), _LEARNED // 4), replace=False)
     shares = []
     for queries in (first, first + second):
-        towards = (residuals[some] @ queries.T) / _deviations(variances[some], queries, axes)
+        squares = _squares((queries @ axes.T).astype(np.float32), (queries * queries).sum(axis=1))
+        towards = residuals[some] @ queries.T / np.sqrt(variances[some] @ squares.T)
         shares.append(1 - np.searchsorted(np.sort(towards.ravel()), _DEVIATIONS, side="right") / towards.size)
     larger: NDArray[np.float64] = np.max(shares, axis=0)
     counted = int(np.count_nonzero(larger > 20 / towards.size))

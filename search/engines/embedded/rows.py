@@ -25,7 +25,6 @@ from search.engine import VectorRows
 
 Numbers = NDArray[np.int64]
 Scores = NDArray[np.float32]
-Bytes = NDArray[np.int8]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -33,14 +32,14 @@ _HIGH: Final = "high.faiss"
 _LOW: Final = "low.faiss"
 _STEPS: Final = "steps.npy"
 
-#: The largest value, chosen so that its high byte, rounded, still fits.
+#: The largest value; and how much more each is when kept, so that none is below 0 and each of its bytes stands for what
+#: it is less 128, the high one by itself for the value, rounded.
 _LARGEST: Final = 127 * 256 + 127
+_MORE: Final = 128 * 256 + 128
+_WHOLE: Final = np.dtype("<u2")
 
-#: Bytes of a plane stand for what they are less 128; what makes bytes with a sign of them, and back.
-_SIGN: Final = np.uint8(128)
-
-#: What the parts of a query (see `_packed`) count.
-_PARTS: Final = np.array([256.0, 1.0, -256.0, -1.0])
+#: What the low bytes of a query count, its high ones, and by how much all are more than what they stand for.
+_PARTS: Final = np.array([1.0, 256.0, -_MORE])
 
 #: FAISS's kernels for bytes take sixteen dimensions at a time, and are many times slower for what is left over.
 _LANES: Final = 16
@@ -50,6 +49,9 @@ _TINY: Final = float(np.finfo(np.float32).tiny)
 #: Rows are written, and gathered, so many at a time: a gathered part of 512 dimensions stays in a core's cache.
 _AT_ONCE: Final = 1 << 11
 
+#: So few are multiplied as they are, since to make a query ready takes longer.
+_FEW: Final = 200
+
 #: How many are looked at by the high plane first, of which most are ruled out.
 _ROUGH: Final = 256
 
@@ -58,14 +60,12 @@ _DEVIATIONS: Final = 6.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A query as the planes take it, in fixed point too, in steps of what `step` says.
-
-    Of its 16 bits there are the high bytes, float32 [dimensions as they are padded], and both bytes as `_packed` packs
-    them, with what they come to in each product that is not to count. A score of the high plane alone is off by `blur`
-    at most.
+    """A query as the planes take it, in fixed point too, in steps of what `step` says: `whole`, [dimensions as they are
+    padded], and its bytes as they are multiplied, with what is `excess` in each product since a plane's bytes are 128
+    more than what they stand for. A score of the high plane alone is off by `blur` at most.
     """
 
-    high: NDArray[np.float32]
+    whole: NDArray[np.uint16]
     packed: Any
     excess: float
     step: float
@@ -97,12 +97,12 @@ class Rows:
         high, low = (_plane(len(steps)) for _ in range(2))
         longest = 0.0
         for _, part in parts(order, _AT_ONCE):
-            whole = np.zeros((len(part), high.d), np.int32)
+            whole = np.full((len(part), high.d), _MORE, _WHOLE)
             whole[part >= 0] = _whole(vectors[part[part >= 0]], steps, high.d)
-            coarse, fine = _bytes(whole)
-            longest = max(longest, float(np.linalg.norm(coarse.astype(np.float32), axis=1).max()))
-            high.add_sa_codes(coarse.view(np.uint8) ^ _SIGN)
-            low.add_sa_codes(fine.view(np.uint8) ^ _SIGN)
+            fine, coarse = _bytes(whole)
+            longest = max(longest, float(np.linalg.norm(coarse.astype(np.float32) - 128, axis=1).max()))
+            high.add_sa_codes(np.ascontiguousarray(coarse))
+            low.add_sa_codes(np.ascontiguousarray(fine))
         faiss.write_index(high, str(directory / _HIGH))
         faiss.write_index(low, str(directory / _LOW))
         np.save(directory / _STEPS, np.append(steps, longest))
@@ -120,21 +120,38 @@ class Rows:
 
     def read(self, rows: Numbers) -> NDArray[np.float32]:
         """The vectors of some rows, float32 [m, d]."""
-        high, low = (codes[rows, : self.dimension].astype(np.float64) - 128 for codes in (self._high, self._low))
-        return ((high * 256 + low) * self._steps).astype(np.float32)
+        return (self._values(rows) * self._steps).astype(np.float32)
+
+    def nearest(self, query: Vector, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
+        """The `limit` best of some rows, best first, and their inner products with a query, float32 [d], float32."""
+        if len(rows) > _FEW:
+            return self.best(self.asked(query), rows, limit)
+        scores = (self._values(rows) @ (query * self._steps)).astype(np.float32)
+        best = (-scores).argsort(kind="stable")[:limit]
+        return rows[best], scores[best]
+
+    def _values(self, rows: Numbers) -> NDArray[np.float64]:
+        """Some rows in fixed point, [m, d]."""
+        whole = self._high.take(rows, axis=0).astype(_WHOLE)
+        whole <<= 8
+        whole |= self._low.take(rows, axis=0)
+        whole -= _MORE
+        return whole[:, : self.dimension].view(np.int16).astype(np.float64)
 
     def asked(self, query: Vector) -> Asked:
         """A query, float32 [d], made ready to be multiplied."""
-        whole = np.zeros(self._planes[0].d)
-        whole[: len(query)] = query * self._steps
-        step = max(float(np.abs(whole).max()) / _LARGEST, _TINY)
-        blur = _DEVIATIONS * 256 * float(np.linalg.norm(whole)) / 12**0.5
-        both = np.stack(_bytes(np.rint(whole / step).astype(np.int32)))
-        excess = float(_SIGN) * float(both.sum(axis=1, dtype=np.int64) @ (256, 1))
-        return Asked(both[0].astype(np.float32), _packed(both), excess, step, blur)
+        scaled = np.zeros(self._high.shape[1])
+        np.multiply(query, self._steps, out=scaled[: len(query)])
+        step = max(float(np.abs(scaled).max()) / _LARGEST, _TINY)
+        blur = _DEVIATIONS * 256 * math.sqrt(scaled @ scaled) / 12**0.5
+        whole = np.rint(scaled / step + _MORE).astype(_WHOLE)
+        bytes_ = np.ones((3, len(whole)), np.uint8)
+        bytes_[:2] = _bytes(whole)
+        excess = 128.0 * (int(whole.sum(dtype=np.int64)) - _MORE * len(whole))
+        return Asked(whole, numkong.dots_pack(bytes_), excess, step, blur)
 
     def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
-        """The `limit` best of some rows, best first, and their inner products with the query, float32."""
+        """The `limit` best of some rows, as `nearest` returns them."""
         return self.exactly(asked, self.roughly(asked, rows), rows, limit)
 
     def best_of_all(self, asked: Asked, bits: NDArray[np.uint8], allowed: int, limit: int) -> tuple[Numbers, Scores]:
@@ -142,10 +159,11 @@ class Rows:
         unit = 256 * 256 * asked.step
         # The query's low bytes are left out too, each of which is off the nearest step of 256 by chance.
         blur = math.hypot(asked.blur, _DEVIATIONS * unit * self._longest / 12**0.5)
+        high = _bytes(asked.whole)[1:].astype(np.float32) - 128
         params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         wanted = min(allowed, max(_ROUGH, 4 * limit))
         while True:
-            products, found = self._planes[0].search(asked.high[None], wanted, params=params)
+            products, found = self._planes[0].search(high, wanted, params=params)
             rows, scores = self.best(asked, found[0], limit)
             if wanted == allowed or unit * float(products[0, -1]) < scores[-1] - blur:
                 return rows, scores
@@ -154,17 +172,6 @@ class Rows:
     def roughly(self, asked: Asked, rows: Numbers) -> Scores:
         """The inner products of some rows with the query by the high plane alone, float32 [m], off by `asked.blur`."""
         scores: Scores = (256 * asked.step * self._bench.products(self._high, rows, asked)).astype(np.float32)
-        return scores
-
-    def coarse(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Other vectors, float32 [m, d], as they would be in the high plane by itself, to be scored beside rows."""
-        high, _ = _bytes(_whole(vectors, self._steps, self._planes[0].d))
-        return high.view(np.uint8) ^ _SIGN
-
-    @staticmethod
-    def coarsely(asked: Asked, coarse: NDArray[np.uint8]) -> Scores:
-        """The inner products of such vectors with the query, float32 [m]."""
-        scores: Scores = (256 * asked.step * _products(coarse, asked)).astype(np.float32)
         return scores
 
     def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
@@ -199,33 +206,22 @@ class _Bench(local):
         return products
 
 
-def _packed(both: Bytes) -> Any:
-    """A query's high bytes and low ones, int8 [2, d], as four rows of bytes without a sign: what is above 0, and below.
-
-    So rows need not be given back their signs first: as they lie in a plane, each dimension is 128 more than what it
-    stands for, which adds the same to every product.
-    """
-    above = np.maximum(both, 0).view(np.uint8)
-    return numkong.dots_pack(np.concatenate([above, above - both.view(np.uint8)]))
-
-
 def _products(rows: NDArray[np.uint8], asked: Asked) -> NDArray[np.float64]:
     """The inner products of rows as they lie in a plane, [m, d], with a query: whole, float64 [m]."""
     products: NDArray[np.float64] = np.asarray(numkong.dots_packed(rows, asked.packed)) @ _PARTS - asked.excess
     return products
 
 
-def _whole(vectors: NDArray[np.float32], steps: NDArray[np.float64], padded: int) -> NDArray[np.int32]:
-    """Vectors, [m, d], in fixed point, int32 [m, padded]. What is larger than the largest is that."""
-    whole = np.zeros((len(vectors), padded), np.int32)
-    whole[:, : len(steps)] = np.rint(vectors / steps).clip(-_LARGEST, _LARGEST)
+def _whole(vectors: NDArray[np.float32], steps: NDArray[np.float64], padded: int) -> NDArray[np.uint16]:
+    """Vectors, [m, d], in fixed point, [m, padded]. What is larger than the largest is that."""
+    whole = np.full((len(vectors), padded), _MORE, _WHOLE)
+    whole[:, : len(steps)] = np.rint(vectors / steps).clip(-_LARGEST, _LARGEST) + _MORE
     return whole
 
 
-def _bytes(whole: NDArray[np.int32]) -> tuple[Bytes, Bytes]:
-    """The high bytes of whole numbers and the low ones, so that 256 times the first and the second make the number."""
-    high = (whole + 128) >> 8
-    return high.astype(np.int8), (whole - (high << 8)).astype(np.int8)
+def _bytes(whole: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """The low bytes, [0], of values in fixed point and the high ones, [1]: uint8 [2, ...]."""
+    return np.moveaxis(whole.view(np.uint8).reshape(*whole.shape, 2), -1, 0)
 
 
 def _plane(dimension: int) -> Any:

@@ -141,7 +141,7 @@ class VectorIndex:
         wanted = limit if self._single else 5 * limit * len(self) // (4 * len(self._all))
         while True:
             rows, scores, plan = self._best(scope, inside, query, wanted)
-            matches = _best_of_each(self._assets[rows], self._segments[rows], scores, limit)
+            matches = self._best_of_each(rows, scores, limit)
             if len(matches) == limit or len(rows) == plan.allowed:
                 return Nearest(matches, plan)
             wanted *= 4
@@ -168,7 +168,7 @@ class VectorIndex:
 
     def _gather(self, query: Vector, rows: Numbers, limit: int) -> tuple[Numbers, Scores, Plan]:
         """The best of some rows, as `_best` returns them."""
-        best, scores = self._rows.best(self._rows.asked(query), rows, limit)
+        best, scores = self._rows.nearest(query, rows, limit)
         return best, scores, Plan("gather", len(rows), len(rows))
 
     def _allowed(self, inside: BitMap) -> Allowed | Named:
@@ -207,12 +207,15 @@ class VectorIndex:
         within: Numbers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return self._order.take(np.repeat(first, counts) + within).astype(np.int64)
 
-
-def _best_of_each(assets: Numbers, segments: Numbers, scores: Scores, limit: int) -> Matches:
-    """The best of each asset's rows, which come best first: `limit` at most, of equal ones the lower asset first."""
-    _, first = np.unique(assets, return_index=True)
-    best = first[np.argsort(-scores[first], kind="stable")[:limit]]
-    return Matches(assets[best], segments[best], scores[best].astype(np.float64))
+    def _best_of_each(self, rows: Numbers, scores: Scores, limit: int) -> Matches:
+        """The best of each asset, `limit` at most, of rows, best first; of equal ones the one of the lower asset."""
+        assets = self._assets[rows]
+        if self._single:
+            best = np.lexsort((assets, -scores))[:limit]
+        else:
+            _, first = np.unique(assets, return_index=True)
+            best = first[np.argsort(-scores[first], kind="stable")[:limit]]
+        return Matches(assets[best], self._segments[rows[best]], scores[best].astype(np.float64))
 
 
 class _Checked:

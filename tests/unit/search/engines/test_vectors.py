@@ -155,7 +155,7 @@ def test_lists_miss_next_to_nothing_whatever_the_filter_and_the_query(
 ) -> None:
     monkeypatch.setattr(lists, "_SAMPLED_OF_LIST", sampled)
     monkeypatch.setattr(lists, "_DOUBTED", 600)
-    libraries = [missed_in_a_library(everything, tmp_path / str(seed), seed) for seed in range(4, 10)]
+    libraries = [missed_in_a_library(everything, tmp_path / str(seed), seed) for seed in range(4, 16)]
     assert above(0.01, libraries[0]) == {}
     assert above(0.0075, {name: [*chain(*(missed[name] for missed in libraries))] for name in libraries[0]}) == {}
 
@@ -166,24 +166,26 @@ def test_what_was_found_sets_the_model_right(
 ) -> None:
     monkeypatch.setattr(lists, "_FIRST", 50)
     monkeypatch.setattr(lists, "_FIRST_TIMES", 2)
-    generator = np.random.default_rng(9)
-    rows, _ = clustered(generator, ASSETS)
-    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
-    queries = unit(rows[generator.choice(ASSETS, 20)] + rows[generator.choice(ASSETS, 20)])
-    listed = index._lists
-    assert listed is not None
-    model = listed.beyond
+    libraries = []
+    for seed in range(9, 15):
+        generator = np.random.default_rng(seed)
+        rows, _ = clustered(generator, ASSETS)
+        queries = unit(rows[generator.choice(ASSETS, 20)] + rows[generator.choice(ASSETS, 20)])
+        index = written(vectors(rows, range(ASSETS)), tmp_path / str(seed))
+        assert index._lists is not None
+        libraries.append((rows, queries, index, index._lists.beyond))
 
     def looked(trusted: float, times: float) -> tuple[float, int]:
         """The share that is missed, and the rows that are scored, of a model that expects so many times as much."""
         monkeypatch.setattr(lists, "_TRUSTED", trusted)
-        monkeypatch.setattr(listed, "beyond", model * times)
         missed, scored = [], 0
-        for query in queries:
-            answer = index.nearest(everything, query, 10)
-            similar = rows @ query
-            missed.append(share_missed(similar, [match.asset for match in answer.matches], np.ones(ASSETS, bool)))
-            scored += answer.plan.scored
+        for rows, queries, index, model in libraries:
+            monkeypatch.setattr(index._lists, "beyond", model * times)
+            for query in queries:
+                answer = index.nearest(everything, query, 10)
+                similar = rows @ query
+                missed.append(share_missed(similar, [match.asset for match in answer.matches], np.ones(ASSETS, bool)))
+                scored += answer.plan.scored
         return float(np.mean(missed)), scored
 
     trusted = lists._TRUSTED
@@ -195,7 +197,8 @@ def test_what_was_found_sets_the_model_right(
     assert bounded < 0.97 * blindly_scored and missed <= 0.01
     monkeypatch.setattr(lists, "_LESSENED", 0.0)
     missed, scored = looked(trusted, 50)
-    assert scored < 0.9 * blindly_scored and missed <= 0.01
+    tolerated = lists._MISSED_BY_LISTS + lists._MISSED_BY_CODES
+    assert scored < 0.9 * blindly_scored and missed <= tolerated
 
 
 @pytest.mark.usefixtures("listed_early")
