@@ -380,12 +380,20 @@ class _LookAtCodes(_Look):
         self._off = _UNSURE * math.sqrt(lists.lost @ _squares(self._along, self._length))
         self._allowed = allowed
 
+    def nearest(self) -> Numbers:
+        chosen = super().nearest()
+        if self._doubtful is None:
+            return chosen
+        passed_over = self._doubtful & (self._foremost > self._foremost[chosen[-1]])
+        return super().nearest() if self._counted_for(np.flatnonzero(passed_over)) else chosen
+
     def _counted_for(self, chosen: Numbers) -> bool:
         # To look through lists that may have no allowed row takes longer, if they are many, than to count.
         if self._doubtful is None or self._lists.sizes[chosen[self._doubtful[chosen]]].sum() <= _DOUBTED:
             return False
         self._allowed.settle(self._lists)
-        self._counts, self._doubtful = self._allowed.listed, None
+        self._counts = self._certain = self._allowed.listed
+        self._doubtful = None
         return True
 
     def into(self, chosen: Numbers) -> None:

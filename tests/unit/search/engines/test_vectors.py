@@ -224,6 +224,25 @@ def test_a_sample_that_tells_nothing_costs_no_answer(
 
 
 @pytest.mark.usefixtures("listed_early")
+def test_a_filter_that_hides_what_is_near_is_counted_before_codes_are_read(
+    everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "_DOUBTED", 600)
+    done: list[str] = []
+    for of, name in ((lists.Allowed, "settle"), (lists._LookAtCodes, "_scan")):
+        method = getattr(of, name)
+        monkeypatch.setattr(of, name, lambda *given, name=name, method=method: (done.append(name), method(*given))[1])
+    rows, _ = clustered(np.random.default_rng(14), ASSETS)
+    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
+    far = rows @ rows[0] < np.median(rows @ rows[0])
+    index.nearest(everything.narrowed(BitMap(np.flatnonzero(far))), rows[0], 10)
+    assert done[:2] == ["settle", "_scan"]
+    done.clear()
+    index.nearest(everything.narrowed(BitMap(range(0, ASSETS, 2))), rows[0], 10)
+    assert done and "settle" not in done
+
+
+@pytest.mark.usefixtures("listed_early")
 def test_threads_that_meet_a_filter_at_once_find_the_same(
     everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
