@@ -276,9 +276,9 @@ class _Look(ABC):
         self._by_lists = tolerated * (_MISSED_BY_LISTS * sure + after)
         self._by_codes = _MISSED_BY_CODES * sure + after
         self._asked = self._rows.asked(query)
-        self._along, self._length = lists.axes @ query, query @ query
+        self._along, self._square = lists.axes @ query, query @ query
         self._near = lists.centroids @ self._along
-        self._deviations = np.sqrt(lists.variances @ _squares(self._along[:_SPREAD], self._length))
+        self._deviations = np.sqrt(lists.variances @ _squares(self._along[:_SPREAD], self._square))
         self._foremost = self._near + 2 * self._deviations
         self._counts = self._certain = allowed.listed
         self._seen = np.zeros(0, np.int64)
@@ -377,7 +377,7 @@ class _LookAtCodes(_Look):
         if self._doubtful is not None:
             self._certain = np.where(self._doubtful, 0, self._counts)
         self._turned = lists.turn @ self._along[: len(lists.turn)]
-        self._off = _UNSURE * math.sqrt(lists.lost @ _squares(self._along, self._length))
+        self._off = _UNSURE * math.sqrt(lists.lost @ _squares(self._along, self._square))
         self._allowed = allowed
 
     def nearest(self) -> Numbers:
@@ -524,11 +524,11 @@ def _axes(
     return np.ascontiguousarray(axes[:, ::-1][:, : max(kept, _ALONG)].T.astype(np.float32)), turn.astype(np.float32)
 
 
-def _squares(along: NDArray[np.float32], length: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The squares of vectors' parts along some axes, which are told, [..., axes], and last of what lies across them, if
-    their lengths' squares, [...], are these: [..., axes + 1]."""
+def _squares(along: NDArray[np.float32], whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The squares of how far vectors lie along some axes, [..., axes], and last of how far across them, if `whole` is
+    the square of their length, [...]: [..., axes + 1]."""
     squares = along * along
-    across = np.maximum(0, length - squares.sum(axis=-1))
+    across = np.maximum(0, whole - squares.sum(axis=-1))
     return np.concatenate([squares, across[..., None]], axis=-1)
 
 
