@@ -187,7 +187,7 @@ class VectorIndex:
         if inside == self._all:
             return Allowed(len(self), None, lambda: self._marked(bits), listed.sizes)
         byte, bit = self._sample
-        seen = np.count_nonzero(bits.take(byte) & bit, axis=1)
+        seen = (bits.take(byte) & bit != 0).sum(axis=0, dtype=np.uint8)
         selector = faiss.IDSelectorBitmap(bits)
         return Allowed(len(inside), selector, lambda: self._marked(bits), listed.expected(seen), seen == 0)
 
