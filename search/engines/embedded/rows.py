@@ -120,35 +120,38 @@ class Rows:
 
     def read(self, rows: Numbers) -> NDArray[np.float32]:
         """The vectors of some rows, float32 [m, d]."""
-        return (self._values(rows) * self._steps).astype(np.float32)
+        high, low = (codes[rows, : self.dimension].astype(np.float64) for codes in (self._high, self._low))
+        return ((high * 256 + low - _MORE) * self._steps).astype(np.float32)
 
     def nearest(self, query: Vector, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
-        """The `limit` best of some rows, best first, and their inner products with a query, float32 [d], float32."""
+        """The `limit` best of some rows, best first, and their inner products with a query, float32 [d], float32.
+
+        How many there are changes no score: whole numbers are multiplied either way.
+        """
         if len(rows) > _FEW:
             return self.best(self.asked(query), rows, limit)
-        scores = (self._values(rows) @ (query * self._steps)).astype(np.float32)
+        whole, step = self._in_steps(query)
+        more = 128 * whole.sum()
+        high, low = (codes.take(rows, axis=0).astype(np.float64) @ whole - more for codes in (self._high, self._low))
+        scores = _scores(high, 256 * step) + _scores(low, step)
         best = (-scores).argsort(kind="stable")[:limit]
         return rows[best], scores[best]
 
-    def _values(self, rows: Numbers) -> NDArray[np.float64]:
-        """Some rows in fixed point, [m, d]."""
-        whole = self._high.take(rows, axis=0).astype(_WHOLE)
-        whole <<= 8
-        whole |= self._low.take(rows, axis=0)
-        whole -= _MORE
-        return whole[:, : self.dimension].view(np.int16).astype(np.float64)
-
     def asked(self, query: Vector) -> Asked:
         """A query, float32 [d], made ready to be multiplied."""
+        whole, step = self._in_steps(query)
+        blur = _DEVIATIONS * 256 * step * math.sqrt(whole @ whole) / 12**0.5
+        kept = (whole + _MORE).astype(_WHOLE)
+        bytes_ = np.ones((3, len(kept)), np.uint8)
+        bytes_[:2] = _bytes(kept)
+        return Asked(kept, numkong.dots_pack(bytes_), 128 * float(whole.sum()), step, blur)
+
+    def _in_steps(self, query: Vector) -> tuple[NDArray[np.float64], float]:
+        """A query in fixed point: whole numbers of a step, [dimensions as they are padded], and the step."""
         scaled = np.zeros(self._high.shape[1])
         np.multiply(query, self._steps, out=scaled[: len(query)])
         step = max(float(np.abs(scaled).max()) / _LARGEST, _TINY)
-        blur = _DEVIATIONS * 256 * math.sqrt(scaled @ scaled) / 12**0.5
-        whole = np.rint(scaled / step + _MORE).astype(_WHOLE)
-        bytes_ = np.ones((3, len(whole)), np.uint8)
-        bytes_[:2] = _bytes(whole)
-        excess = 128.0 * (int(whole.sum(dtype=np.int64)) - _MORE * len(whole))
-        return Asked(whole, numkong.dots_pack(bytes_), excess, step, blur)
+        return np.rint(scaled / step), step
 
     def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best of some rows, as `nearest` returns them."""
@@ -171,15 +174,14 @@ class Rows:
 
     def roughly(self, asked: Asked, rows: Numbers) -> Scores:
         """The inner products of some rows with the query by the high plane alone, float32 [m], off by `asked.blur`."""
-        scores: Scores = (256 * asked.step * self._bench.products(self._high, rows, asked)).astype(np.float32)
-        return scores
+        return _scores(self._bench.products(self._high, rows, asked), 256 * asked.step)
 
     def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best, by both planes, of rows that the high plane alone scored so: as `best` returns them."""
         if len(rows) > limit:
             possible = self.possible(asked, rough, float(np.partition(rough, -limit)[-limit]))
             rough, rows = rough[possible], rows[possible]
-        scores = rough + (asked.step * self._bench.products(self._low, rows, asked)).astype(np.float32)
+        scores = rough + _scores(self._bench.products(self._low, rows, asked), asked.step)
         best = np.argsort(-scores, kind="stable")[:limit]
         return rows[best], scores[best]
 
@@ -210,6 +212,12 @@ def _products(rows: NDArray[np.uint8], asked: Asked) -> NDArray[np.float64]:
     """The inner products of rows as they lie in a plane, [m, d], with a query: whole, float64 [m]."""
     products: NDArray[np.float64] = np.asarray(numkong.dots_packed(rows, asked.packed)) @ _PARTS - asked.excess
     return products
+
+
+def _scores(products: NDArray[np.float64], step: float) -> Scores:
+    """Inner products that are so many steps, float32 [m]."""
+    scores: Scores = (step * products).astype(np.float32)
+    return scores
 
 
 def _whole(vectors: NDArray[np.float32], steps: NDArray[np.float64], padded: int) -> NDArray[np.uint16]:

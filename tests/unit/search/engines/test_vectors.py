@@ -224,6 +224,17 @@ def test_a_sample_that_tells_nothing_costs_no_answer(
 
 
 @pytest.mark.usefixtures("listed_early")
+def test_a_score_is_the_same_among_few_and_among_many(everything: policy.Scope, tmp_path: Path) -> None:
+    generator = np.random.default_rng(15)
+    rows, _ = clustered(generator, ASSETS, 50)  # dimensions that are padded
+    index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
+    for query in (rows[0], *unit(generator.standard_normal((5, 50)))):
+        many = {match.asset: match.score for match in index.nearest(everything, query, 100).matches}
+        few = index.nearest(everything.narrowed(BitMap(many)), query, 100)
+        assert {match.asset: match.score for match in few.matches} == many
+
+
+@pytest.mark.usefixtures("listed_early")
 def test_a_filter_that_hides_what_is_near_is_counted_before_codes_are_read(
     everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
