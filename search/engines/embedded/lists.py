@@ -421,7 +421,8 @@ class _LookAtCodes(_Look):
                     return
                 more, others = self._scan(chosen, wanted)
                 new = ~np.isin(others, candidates)  # of those whose codes are alike, others may come first this time
-                codes, candidates = np.append(codes, more[new]), np.append(candidates, others[new])
+                codes = np.concatenate((codes, more[new]))
+                candidates = np.concatenate((candidates, others[new]))
         self._done(chosen, sizes)
 
     def _settled(self, codes: Scores, left: int) -> bool:

@@ -32,10 +32,13 @@ _HIGH: Final = "high.faiss"
 _LOW: Final = "low.faiss"
 _STEPS: Final = "steps.npy"
 
+#: What a byte of a plane is for nought, as it has no sign.
+_NOUGHT: Final = 128
+
 #: The largest value; and how much more each is when kept, so that none is below 0 and each of its bytes stands for what
-#: it is less 128, the high one by itself for the value, rounded.
+#: it is more than nought, the high one by itself for the value, rounded.
 _LARGEST: Final = 127 * 256 + 127
-_MORE: Final = 128 * 256 + 128
+_MORE: Final = _NOUGHT * 256 + _NOUGHT
 _WHOLE: Final = np.dtype("<u2")
 
 #: What the low bytes of a query count, its high ones, and by how much all are more than what they stand for.
@@ -61,8 +64,8 @@ _DEVIATIONS: Final = 6.0
 
 class Asked(msgspec.Struct, frozen=True):
     """A query as the planes take it, in fixed point too, in steps of what `step` says: `whole`, [dimensions as they are
-    padded], and its bytes as they are multiplied, with what is `excess` in each product since a plane's bytes are 128
-    more than what they stand for. A score of the high plane alone is off by `blur` at most.
+    padded], and its bytes as they are multiplied, with what is `excess` in each product since a plane's bytes are more
+    than what they stand for. A score of the high plane alone is off by `blur` at most.
     """
 
     whole: NDArray[np.uint16]
@@ -98,9 +101,10 @@ class Rows:
         longest = 0.0
         for _, part in parts(order, _AT_ONCE):
             whole = np.full((len(part), high.d), _MORE, _WHOLE)
-            whole[part >= 0] = _whole(vectors[part[part >= 0]], steps, high.d)
+            values = np.rint(vectors[part[part >= 0]] / steps).clip(-_LARGEST, _LARGEST)
+            whole[part >= 0, : len(steps)] = values + _MORE
             fine, coarse = _bytes(whole)
-            longest = max(longest, float(np.linalg.norm(coarse.astype(np.float32) - 128, axis=1).max()))
+            longest = max(longest, float(np.linalg.norm(coarse.astype(np.float32) - _NOUGHT, axis=1).max()))
             high.add_sa_codes(np.ascontiguousarray(coarse))
             low.add_sa_codes(np.ascontiguousarray(fine))
         faiss.write_index(high, str(directory / _HIGH))
@@ -130,28 +134,27 @@ class Rows:
         """
         if len(rows) > _FEW:
             return self.best(self.asked(query), rows, limit)
-        whole, step = self._in_steps(query)
-        more = 128 * whole.sum()
-        high, low = (codes.take(rows, axis=0).astype(np.float64) @ whole - more for codes in (self._high, self._low))
-        scores = _scores(high, 256 * step) + _scores(low, step)
-        best = (-scores).argsort(kind="stable")[:limit]
-        return rows[best], scores[best]
+        whole, step, excess = self._in_steps(query)
+        high, low = (codes.take(rows, axis=0).astype(np.float64) @ whole - excess for codes in (self._high, self._low))
+        return _best(rows, _scores(high, 256 * step) + _scores(low, step), limit)
 
     def asked(self, query: Vector) -> Asked:
         """A query, float32 [d], made ready to be multiplied."""
-        whole, step = self._in_steps(query)
+        whole, step, excess = self._in_steps(query)
         blur = _DEVIATIONS * 256 * step * math.sqrt(whole @ whole) / 12**0.5
         kept = (whole + _MORE).astype(_WHOLE)
         bytes_ = np.ones((3, len(kept)), np.uint8)
         bytes_[:2] = _bytes(kept)
-        return Asked(kept, numkong.dots_pack(bytes_), 128 * float(whole.sum()), step, blur)
+        return Asked(kept, numkong.dots_pack(bytes_), excess, step, blur)
 
-    def _in_steps(self, query: Vector) -> tuple[NDArray[np.float64], float]:
-        """A query in fixed point: whole numbers of a step, [dimensions as they are padded], and the step."""
+    def _in_steps(self, query: Vector) -> tuple[NDArray[np.float64], float, float]:
+        """A query in fixed point: whole numbers of a step, [dimensions as they are padded], the step, and what is too
+        much in each product with bytes of a plane."""
         scaled = np.zeros(self._high.shape[1])
         np.multiply(query, self._steps, out=scaled[: len(query)])
         step = max(float(np.abs(scaled).max()) / _LARGEST, _TINY)
-        return np.rint(scaled / step), step
+        whole = np.rint(scaled / step)
+        return whole, step, _NOUGHT * float(whole.sum())
 
     def best(self, asked: Asked, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best of some rows, as `nearest` returns them."""
@@ -162,7 +165,7 @@ class Rows:
         unit = 256 * 256 * asked.step
         # The query's low bytes are left out too, each of which is off the nearest step of 256 by chance.
         blur = math.hypot(asked.blur, _DEVIATIONS * unit * self._longest / 12**0.5)
-        high = _bytes(asked.whole)[1:].astype(np.float32) - 128
+        high = _bytes(asked.whole)[1:].astype(np.float32) - _NOUGHT
         params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         wanted = min(allowed, max(_ROUGH, 4 * limit))
         while True:
@@ -182,8 +185,7 @@ class Rows:
             possible = self.possible(asked, rough, float(np.partition(rough, -limit)[-limit]))
             rough, rows = rough[possible], rows[possible]
         scores = rough + _scores(self._bench.products(self._low, rows, asked), asked.step)
-        best = np.argsort(-scores, kind="stable")[:limit]
-        return rows[best], scores[best]
+        return _best(rows, scores, limit)
 
     @staticmethod
     def possible(asked: Asked, rough: Scores, threshold: float) -> NDArray[np.bool_]:
@@ -220,11 +222,10 @@ def _scores(products: NDArray[np.float64], step: float) -> Scores:
     return scores
 
 
-def _whole(vectors: NDArray[np.float32], steps: NDArray[np.float64], padded: int) -> NDArray[np.uint16]:
-    """Vectors, [m, d], in fixed point, [m, padded]. What is larger than the largest is that."""
-    whole = np.full((len(vectors), padded), _MORE, _WHOLE)
-    whole[:, : len(steps)] = np.rint(vectors / steps).clip(-_LARGEST, _LARGEST) + _MORE
-    return whole
+def _best(rows: Numbers, scores: Scores, limit: int) -> tuple[Numbers, Scores]:
+    """The `limit` best of some rows by their scores, best first, of equal ones the first first, and these."""
+    best = (-scores).argsort(kind="stable")[:limit]
+    return rows[best], scores[best]
 
 
 def _bytes(whole: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -167,7 +167,7 @@ def test_what_was_found_sets_the_model_right(
     monkeypatch.setattr(lists, "_FIRST", 50)
     monkeypatch.setattr(lists, "_FIRST_TIMES", 2)
     libraries = []
-    for seed in range(9, 15):
+    for seed in range(9, 21):
         generator = np.random.default_rng(seed)
         rows, _ = clustered(generator, ASSETS)
         queries = unit(rows[generator.choice(ASSETS, 20)] + rows[generator.choice(ASSETS, 20)])
@@ -197,8 +197,7 @@ def test_what_was_found_sets_the_model_right(
     assert bounded < 0.97 * blindly_scored and missed <= 0.01
     monkeypatch.setattr(lists, "_LESSENED", 0.0)
     missed, scored = looked(trusted, 50)
-    tolerated = lists._MISSED_BY_LISTS + lists._MISSED_BY_CODES
-    assert scored < 0.9 * blindly_scored and missed <= tolerated
+    assert scored < 0.9 * blindly_scored and missed <= 0.01
 
 
 @pytest.mark.usefixtures("listed_early")
@@ -240,9 +239,18 @@ def test_a_filter_that_hides_what_is_near_is_counted_before_codes_are_read(
 ) -> None:
     monkeypatch.setattr(lists, "_DOUBTED", 600)
     done: list[str] = []
-    for of, name in ((lists.Allowed, "settle"), (lists._LookAtCodes, "_scan")):
+
+    def note(of: type, name: str) -> None:
         method = getattr(of, name)
-        monkeypatch.setattr(of, name, lambda *given, name=name, method=method: (done.append(name), method(*given))[1])
+
+        def noted(*given: object) -> object:
+            done.append(name)
+            return method(*given)
+
+        monkeypatch.setattr(of, name, noted)
+
+    note(lists.Allowed, "settle")
+    note(lists._LookAtCodes, "_scan")
     rows, _ = clustered(np.random.default_rng(14), ASSETS)
     index = written(vectors(rows, range(ASSETS)), tmp_path / "index")
     far = rows @ rows[0] < np.median(rows @ rows[0])
