@@ -4,8 +4,6 @@ import io
 import json
 import random
 import shutil
-import subprocess
-import sys
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -19,6 +17,7 @@ from search import backup
 from search.errors import BackupDamaged, BadSettings, NotWritten
 from search.library import Library
 from search.query import SearchRequest
+from tests import commands
 from tests.conftest import Server
 from tests.crash.workload import MODELS, answers, expected, files_up_to, held
 
@@ -39,7 +38,7 @@ def told(data_dir: Path) -> dict[str, object]:
 @pytest.mark.long
 def test_a_library_that_is_served_comes_back_with_equal_answers(demo: Server, tmp_path: Path) -> None:
     def loupe(*arguments: str, status: int = 0) -> str:
-        run = subprocess.run([sys.executable, "-m", "api", *arguments], capture_output=True, text=True, timeout=300)
+        run = commands.loupe(*arguments)
         assert run.returncode == status, run.stderr
         return run.stdout + run.stderr
 

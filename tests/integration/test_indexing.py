@@ -22,6 +22,7 @@ from api.settings import Settings
 from indexer.pipeline import Summary
 from search.query import SearchRequest
 from search.types import Hit, Licence, Principal, Reason
+from tests.commands import loupe
 
 PHOTOS = LIBRARY / "photos"
 
@@ -71,12 +72,7 @@ def hostile(folder: Path) -> None:
 
 def test_a_hostile_folder_leaves_the_rest_searchable(folder: Path, settings: Settings) -> None:
     hostile(folder)
-    run = subprocess.run(
-        [sys.executable, "-m", "api", "index", str(folder), "--data-dir", settings.data_dir, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    run = loupe("index", str(folder), "--data-dir", settings.data_dir, "--json")
     assert run.returncode == 1, run.stderr
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     aside = {Path(line["path"]).name: (line["code"], line["reason"]) for line in lines if line["event"] == "setAside"}
@@ -290,12 +286,7 @@ def test_two_indexers_do_not_write_at_once(folder: Path, settings: Settings, ind
     index(folder)
     library = compose.Library(Path(settings.data_dir))
     with library.writer():
-        run = subprocess.run(
-            [sys.executable, "-m", "api", "index", str(folder), "--data-dir", settings.data_dir],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        run = loupe("index", str(folder), "--data-dir", settings.data_dir)
     library.close()
     assert run.returncode == 3
     assert "another" in run.stderr.lower()

@@ -1,10 +1,7 @@
 """Moving a library to another model, and teaching one the organisation's own words."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -23,6 +20,7 @@ from search.errors import BadQuery, BadSettings, ModelUnavailable
 from search.library import Library
 from search.models.adapting import Trained, heads_of, trained
 from search.query import SearchRequest
+from tests.commands import loupe
 from tests.conftest import serving
 
 pytestmark = pytest.mark.long
@@ -145,8 +143,8 @@ def test_a_server_moves_over_by_itself(settings: Settings, other: str, processes
 
         before = relevances()
         assert len(before) == len(NAMES) + 1
-        command = [sys.executable, "-m", "api", "model", "use", other, "--data-dir", settings.data_dir, "--json"]
-        done = subprocess.run(command, capture_output=True, check=True, env=os.environ, timeout=120)
+        done = loupe("model", "use", other, "--data-dir", settings.data_dir, "--json")
+        assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1])["embedded"] == len(NAMES) + 1
         deadline = monotonic() + 60
         while relevances() == before:
@@ -211,8 +209,8 @@ def test_invented_names_find_pictures_that_were_left_out(acme: Trained) -> None:
 
 def test_list_and_doctor_tell_of_every_model(taught: Settings, acme: Trained) -> None:
     def lines(*command: str) -> list[dict[str, object]]:
-        run = [sys.executable, "-m", "api", *command, "--data-dir", taught.data_dir, "--json"]
-        done = subprocess.run(run, capture_output=True, check=True, timeout=120)
+        done = loupe(*command, "--data-dir", taught.data_dir, "--json")
+        assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     states = {str(one["name"]): one["state"] for one in lines("model", "list")}
