@@ -2,9 +2,10 @@
 
 `benchmarks.vectors` says what is searched and how filters are made, `benchmarks.engines` how each engine is used. An
 engine is built once and kept in the cache; it is measured in a process of its own, one after the other, single queries
-on two cores, k = 10: with a filter that is new, and again with the same filter, as a person searches again. Each figure
-is for the quickest of the efforts tried whose mean recall@10 reaches 0.99 against exact search within the filter; where
-none does, for the one of best recall, which is then printed and does not count.
+on two cores, k = 10: with a filter that is new, which includes making one set of what it is made of where an engine is
+given sets, and again with the same filter, as a person searches again. Each figure is for the quickest of the efforts
+tried whose mean recall@10 reaches 0.99 against exact search within the filter; where none does, for the one of best
+recall, which is then printed and does not count.
 
 Milliseconds say as much of the machine as of an engine. So Loupe's are also told as parts of what FAISS takes to look
 at all vectors, exactly, in the same run, and counted against goals that are such parts (`GOALS`).
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
@@ -49,6 +51,18 @@ LOUPE: Final = "Loupe"
 
 #: A filter keeps few rows if it keeps no more than this part of all.
 FEW: Final = 0.001
+
+
+class Met(StrEnum):
+    """How a filter is met: in parts that are to be united, as one set, or as one that was asked for before."""
+
+    new = "new filters"
+    united = "new filters, as one set"
+    again = "filters asked for before"
+
+
+#: What tells how long searches take, by how their filters are met: the median, and what 95 % take at most.
+_TAKEN: Final = {Met.new: ("median", "p95"), Met.united: ("united", "united_p95"), Met.again: ("again", "again_p95")}
 
 
 class Goal(msgspec.Struct, frozen=True):
@@ -117,13 +131,13 @@ def main(
     run = measured(names, vectors, questions, queries, 60 * minutes, rebuild=rebuild)
     run = msgspec.structs.replace(run, scan=scan)
     for kind in Kind:
-        for again in (False, True):
-            CONSOLE.print(_table(run, kind, again=again))
+        for met in (Met.new, Met.again):
+            CONSOLE.print(_table(run, kind, met))
     CONSOLE.print(_worst(run))
     if LOUPE in run.engines:
         if len(run.engines) > 1:
-            CONSOLE.print(_ratios(run, again=False))
-            CONSOLE.print(_ratios(run, again=True))
+            for met in (Met.new, Met.again):
+                CONSOLE.print(_ratios(run, met))
         CONSOLE.print(_goals(run.engines[LOUPE].cells, scan))
     for name, reason in run.failed.items():
         CONSOLE.print(f"{name}: {reason}")
@@ -193,10 +207,10 @@ def _cells(run: Run, kind: Kind) -> Iterator[tuple[Case, dict[str, Cell]]]:
         )
 
 
-def _table(run: Run, kind: Kind, *, again: bool) -> Table:
+def _table(run: Run, kind: Kind, met: Met) -> Table:
     """Medians, with recall, and what 95 % of searches take at most."""
     table = Table(
-        title=f"{run.rows} vectors, {run.queries} {kind} queries, {_met(again)}: "
+        title=f"{run.rows} vectors, {run.queries} {kind} queries, {met}: "
         f"median and 95 % of ms, recall@10 (in brackets where below {RECALL})",
         title_justify="left",
     )
@@ -204,24 +218,20 @@ def _table(run: Run, kind: Kind, *, again: bool) -> Table:
     for name in run.engines:
         table.add_column(name, justify="right")
     for case, cells in _cells(run, kind):
-        best = min((_taken(cell, again) for cell in cells.values() if cell.recall >= RECALL), default=0.0)
+        best = min((_taken(cell, met) for cell in cells.values() if cell.recall >= RECALL), default=0.0)
         row = []
         for cell in cells.values():
-            median, p95 = _taken(cell, again), _taken(cell, again, p95=True)
+            median, p95 = _taken(cell, met), _taken(cell, met, p95=True)
             bold = "bold" if median == best and cell.recall >= RECALL else ""
             row.append(Text(f"{median:.2f} {p95:.2f} {_recall(cell)}", bold))
         table.add_row(_named(case), *row)
     return table
 
 
-def _met(again: bool) -> str:
-    return "filters asked for before" if again else "new filters"
-
-
-def _taken(cell: Cell, again: bool, *, p95: bool = False) -> float:
+def _taken(cell: Cell, met: Met, *, p95: bool = False) -> float:
     """The median, or what 95 % take at most, in milliseconds."""
-    known, new = (cell.again_p95, cell.p95) if p95 else (cell.again, cell.median)
-    return known if again else new
+    taken: float = getattr(cell, _TAKEN[met][p95])
+    return taken
 
 
 def _recall(cell: Cell) -> str:
@@ -254,45 +264,45 @@ def _worst(run: Run) -> Table:
     return table
 
 
-def _ratios(run: Run, *, again: bool) -> Table:
-    title = f"Loupe's median over that of the quickest peer whose recall suffices, {_met(again)}"
+def _ratios(run: Run, met: Met) -> Table:
+    title = f"Loupe's median over that of the quickest peer whose recall suffices, {met}"
     table = Table(title=title, title_justify="left")
     table.add_column("filter keeps")
     for kind in Kind:
         table.add_column(f"{kind} queries", justify="right")
         table.add_column("quickest peer")
     for image, text in zip(_cells(run, Kind.image), _cells(run, Kind.text), strict=True):
-        table.add_row(_named(image[0]), *_ratio(image[1], again), *_ratio(text[1], again))
+        table.add_row(_named(image[0]), *_ratio(image[1], met), *_ratio(text[1], met))
     return table
 
 
-def _ratio(cells: Mapping[str, Cell], again: bool) -> tuple[str, str]:
+def _ratio(cells: Mapping[str, Cell], met: Met) -> tuple[str, str]:
     own = cells[LOUPE]
-    peers = {name: _taken(cell, again) for name, cell in cells.items() if name != LOUPE and cell.recall >= RECALL}
+    peers = {name: _taken(cell, met) for name, cell in cells.items() if name != LOUPE and cell.recall >= RECALL}
     if not peers:
         return "no peer", ""
     name = min(peers, key=peers.__getitem__)
-    ratio = f"{_taken(own, again) / peers[name]:.2f}"
+    ratio = f"{_taken(own, met) / peers[name]:.2f}"
     return ratio if own.recall >= RECALL else f"({ratio})", name
 
 
-def reached(cells: Sequence[Cell], scan: float, goal: Goal, *, again: bool) -> tuple[int, int, float]:
+def reached(cells: Sequence[Cell], scan: float, goal: Goal, met: Met) -> tuple[int, int, float]:
     """In how many cases a goal is reached, of how many, and the largest part of a scan (ms) that a case takes."""
     cells = [cell for cell in cells if not goal.few or cell.share <= FEW]
-    parts = [_taken(cell, again, p95=goal.p95) / scan for cell in cells if cell.recall >= RECALL]
+    parts = [_taken(cell, met, p95=goal.p95) / scan for cell in cells if cell.recall >= RECALL]
     return sum(part <= goal.part for part in parts), len(cells), max(parts, default=0.0)
 
 
 def _goals(cells: Sequence[Cell], scan: float) -> Table:
     table = Table(title=f"Loupe, of {scan} ms that FAISS takes to look at all rows", title_justify="left")
     table.add_column("at most")
-    for again in (False, True):
-        table.add_column(_met(again), justify="right")
+    for met in Met:
+        table.add_column(met, justify="right")
         table.add_column("slowest", justify="right")
     for goal in GOALS:
         row = [goal.name]
-        for again in (False, True):
-            good, cases, largest = reached(cells, scan, goal, again=again)
+        for met in Met:
+            good, cases, largest = reached(cells, scan, goal, met)
             row += [f"{good} of {cases}", f"1/{1 / largest:.3g}" if largest else ""]
         table.add_row(*row)
     return table

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from benchmarks import filtered, growth, vectors
 from benchmarks.engines import ENGINES, RECALL
-from benchmarks.filtered import GOALS, Run, measured, picture, reached, scanned
+from benchmarks.filtered import GOALS, Met, Run, measured, picture, reached, scanned
 from benchmarks.vectors import CASES, DIMENSION, Kind, Made
 
 ROWS = 2_000
@@ -73,11 +73,12 @@ def test_goals_are_parts_of_an_exact_scan(made: Made, questions: Path, run: Run)
     assert scanned(made, questions) > 0
     cells = run.engines["Loupe"].cells
     slowest = max(cell.median for cell in cells)
+    assert all(0 < cell.united <= cell.median for cell in cells)
     for goal in GOALS:
         cases = sum(cell.share <= 0.001 for cell in cells) if goal.few else len(cells)
-        assert reached(cells, 1e9, goal, again=True)[:2] == (cases, cases)
-        assert reached(cells, 1e-9, goal, again=True)[:2] == (0, cases)
-    assert reached(cells, 2 * slowest, GOALS[0], again=False)[2] == pytest.approx(0.5)
+        assert reached(cells, 1e9, goal, Met.again)[:2] == (cases, cases)
+        assert reached(cells, 1e-9, goal, Met.again)[:2] == (0, cases)
+    assert reached(cells, 2 * slowest, GOALS[0], Met.new)[2] == pytest.approx(0.5)
 
 
 def test_the_picture_has_a_point_for_each_cell_and_a_name_for_each_engine(run: Run) -> None:
