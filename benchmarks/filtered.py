@@ -331,7 +331,7 @@ def picture(run: Run) -> str:
             f'<text x="{x + 10}" y="{y}">{escape(name)}</text>'
         )
     note = f"Hollow: recall@10 below {RECALL}. {run.rows:,} vectors of 512 dimensions, 2 cores, known filters."
-    legend.append(f'<text x="{_LEFT + 700}" y="{height - 34}">{escape(note)}</text>')
+    legend.append(f'<text x="{width - 10}" y="{height - 34}" text-anchor="end">{escape(note)}</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
         f'font-size="11" fill="#333"><rect width="{width}" height="{height}" fill="#fff"/>'
