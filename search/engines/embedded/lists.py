@@ -122,7 +122,7 @@ _REACH: Final = 5.0
 _UNSURE: Final = 1.2
 
 #: Rows whose codes are asked for at once, for each row of the answer: to ask for more is to look at all codes again.
-_FETCHED: Final = 4
+_FETCHED: Final = 8
 
 #: Rows that are scored for their codes before a scan of all is the better way.
 _HOPELESS: Final = 1 << 16
@@ -420,7 +420,10 @@ class _LookAtCodes(_Look):
                     self._scan_all()
                     return
                 more, others = self._scan(chosen, wanted)
-                new = ~np.isin(others, candidates)  # of those whose codes are alike, others may come first this time
+                # All that are better than the last were there before, and some of those as good.
+                last = codes[-1]
+                new = more <= last
+                new[more == last] = ~np.isin(others[more == last], candidates[codes == last])
                 codes = np.concatenate((codes, more[new]))
                 candidates = np.concatenate((candidates, others[new]))
         self._done(chosen, sizes)
