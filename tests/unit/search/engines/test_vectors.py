@@ -330,6 +330,33 @@ def test_equal_rows_fill_a_page(everything: policy.Scope, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("listed_early")
+@pytest.mark.parametrize("every", [1, 2])
+def test_what_is_asked_for_again_is_scored_once_where_codes_are_alike(
+    everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    monkeypatch.setattr(lists, "_SCORED", 30)
+    monkeypatch.setattr(lists, "_REACH", 1e9)
+    monkeypatch.setattr(lists._LookAtCodes, "_settled", lambda *_: False)
+    scored: list[np.ndarray] = []
+    learn = lists._Look._learn
+    monkeypatch.setattr(lists._Look, "_learn", lambda look, more: [scored.append(more), learn(look, more)])
+    few, _ = clustered(np.random.default_rng(16), 40)
+    index = written(vectors(np.repeat(few, ASSETS // 40, axis=0), range(ASSETS)), tmp_path / "index")
+    some = everything.narrowed(BitMap(range(0, ASSETS, every)))
+    runs = []
+    for fetched in (1, ASSETS):  # asked for again and again, and all at once
+        monkeypatch.setattr(lists, "_FETCHED", fetched)
+        scored.clear()
+        index.nearest(some, few[0], 10)
+        runs.append(np.concatenate(scored))
+        assert len(scored) > 4
+    again, once = map(np.sort, runs)
+    assert len(once) > len(some) / 2
+    assert np.array_equal(again, np.unique(again))
+    assert np.array_equal(again, once)
+
+
+@pytest.mark.usefixtures("listed_early")
 def test_where_lists_cannot_tell_every_row_is_scored(
     everything: policy.Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
