@@ -254,7 +254,9 @@ def _worst(run: Run) -> Table:
     for name, one in run.engines.items():
         sound = [cell for cell in one.cells if cell.recall >= RECALL]
         worst = [
-            max((getattr(cell, of) for cell in sound), default=0.0) for of in ("median", "p95", "again", "again_p95")
+            max((_taken(cell, met, p95=p95) for cell in sound), default=0.0)
+            for met in (Met.new, Met.again)
+            for p95 in (False, True)
         ]
         table.add_row(
             name, one.version, f"{len(sound)} of {len(one.cells)}", *(f"{value:.2f}" for value in worst),

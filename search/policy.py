@@ -219,8 +219,11 @@ class Scope:
         return self._key
 
     def narrowed(self, assets: BitMap) -> "Scope":
-        """This scope less every asset that is not among `assets`."""
-        return Scope(_MAKER, self.assets & assets, self._cleared, self._reviewable, self._by_reason)
+        """This scope less every asset that is not among `assets`; itself, with what is known of it, if all are."""
+        left = self.assets & assets
+        if len(left) == len(self.assets):
+            return self
+        return Scope(_MAKER, left, self._cleared, self._reviewable, self._by_reason)
 
     @property
     def cleared(self) -> BitMap:

@@ -365,8 +365,7 @@ class Searcher:
         query, read = prepared.query, prepared.texts
         depth = min(max(DEPTH, 2 * (query.offset + query.limit)), MAX_DEPTH)
         examples = [self._judged(principal, name, None).asset for name in query.similar_to]
-        if examples:  # else what is known of the scope stays known
-            scope = scope.narrowed(scope.assets - BitMap(asset.ordinal for asset in examples))
+        scope = scope.narrowed(scope.assets - BitMap(asset.ordinal for asset in examples))
         said = [self._text_want(query.text, read[query.text], scope, depth, trace)] if query.text else []
         shown = list(self._alike(principal, examples, prepared.pictures, scope, depth, trace))
         wants = [*said, *shown]

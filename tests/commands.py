@@ -18,7 +18,7 @@ _FORKED: Final = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload(["api.cli", "api.compose", "search.models.loading"])
 
 #: How long a command may take, seconds.
-_LONGEST: Final = 300
+_LONGEST: Final = 120
 
 
 def loupe(*arguments: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -422,8 +422,8 @@ class _LookAtCodes(_Look):
                 more, others = self._scan(chosen, wanted)
                 # All that are better than the last were there before, and some of those as good.
                 last = codes[-1]
-                new = more <= last
-                new[more == last] = ~np.isin(others[more == last], candidates[codes == last])
+                new, alike = more < last, more == last
+                new[alike] = ~np.isin(others[alike], candidates[codes == last])
                 codes = np.concatenate((codes, more[new]))
                 candidates = np.concatenate((candidates, others[new]))
         self._done(chosen, sizes)

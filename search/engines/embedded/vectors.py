@@ -179,14 +179,14 @@ class VectorIndex:
             if named.scattered or len(rows) <= _GATHERED_TOGETHER:
                 return named
         size = self._first + len(self._start)
-        if listed and self._single and inside == self._all:
-            return Allowed(len(self), None, lambda: self._marked(as_bits(inside, size)), listed.sizes)
-        bits = as_bits(inside, size)
         if not listed or not self._single:
-            marked = self._marked(bits)
+            marked = self._marked(as_bits(inside, size))
             count = int(np.bitwise_count(marked).sum())
             selector = None if count == len(self) else faiss.IDSelectorBitmap(marked)
             return Allowed(count, selector, lambda: marked, listed.counts(marked) if listed else np.zeros(0))
+        if inside == self._all:
+            return Allowed(len(self), None, lambda: self._marked(as_bits(inside, size)), listed.sizes)
+        bits = as_bits(inside, size)
         byte, bit = self._sample
         seen = (bits.take(byte) & bit != 0).sum(axis=0, dtype=np.uint8)
         selector = faiss.IDSelectorBitmap(bits)

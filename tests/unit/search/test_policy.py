@@ -273,5 +273,6 @@ def test_nobody_else_makes_or_widens_a_scope() -> None:
     scope = policy.scope(VIEWER, None, NOW, columns, SETTINGS)
     assert list(scope.assets) == [0, 1], "the second asset has no grants of its own, so its collection's hold"
     assert list(scope.narrowed(columns.of("status", "draft")).narrowed(columns.all).assets) == []
+    assert scope.narrowed(columns.all) is scope
     with pytest.raises(TypeError):
         policy.Scope(object(), columns.all, columns.all, columns.all, {})
