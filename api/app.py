@@ -9,7 +9,7 @@ from typing import Any, Final
 from litestar import Litestar, MediaType, Request, get
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import ClientException, HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
@@ -145,11 +145,22 @@ def create_app(
         on_startup=[_make_room],
         before_request=_refuse_other_sites,
         before_send=[_add_headers, count],
+        request_class=_Request,
         request_max_body_size=max_upload,
         openapi_config=OpenAPIConfig(
             title="Loupe", version="1", path="/schema", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
         ),
     )
+
+
+class _Request(Request[Any, Any, Any]):
+    """A request whose body may be no text, or nested beyond reason: the framework takes that for a mistake of ours."""
+
+    async def json(self) -> Any:
+        try:
+            return await super().json()
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise ClientException(f"JSON is malformed: {error}") from error
 
 
 async def _make_room() -> None:

@@ -52,7 +52,7 @@ def read_people(directory: Path) -> tuple[Person, ...]:
         return (OWNER,)
     try:
         return msgspec.json.decode(path.read_bytes(), type=tuple[Person, ...])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadSettings(f"{path}: {error}.") from error
 
 

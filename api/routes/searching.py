@@ -61,7 +61,7 @@ async def similar_to_image(
     asked = await query.read() if isinstance(query, UploadFile) else query
     try:
         wanted = msgspec.json.decode(asked or b"{}", type=SearchRequest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadQuery(f"The part `query` is not a search request: {error}.") from error
     check_examples(len(uploads))
     pictures = [await upload.read() for upload in uploads]

@@ -219,7 +219,18 @@ def test_a_search_out_of_bounds_says_so(mara: httpx.Client, request_: dict[str, 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'{"text": 5}', b'{"txt": "misspelt"}', b'{"usage": {"channel": "carrier pigeon"}}', b"\xff"],
+    [
+        *(
+            b"",
+            b"{",
+            b"[]",
+            b'{"text": 5}',
+            b'{"txt": "misspelt"}',
+            b'{"usage": {"channel": "carrier pigeon"}}',
+            b"\xff",
+        ),
+        *(b'{"text": "\xff"}', b"[" * 20_000),
+    ],
 )
 def test_what_is_no_search_request_is_refused(mara: httpx.Client, body: bytes) -> None:
     answer = mara.post("/v1/search", content=body, headers={"content-type": "application/json"})
@@ -272,6 +283,9 @@ def test_a_picture_bomb_is_refused_by_its_header(mara: httpx.Client) -> None:
 
 def test_a_form_without_a_picture_is_refused(mara: httpx.Client) -> None:
     problem(mara.post("/v1/similar", data={"query": "{}"}), 400, "bad-query")
+    for query in (b"{", b'{"text": "\xff"}', b"[" * 20_000):
+        parts = {"image": ("bird.jpg", b"x"), "query": ("query.json", query)}
+        problem(mara.post("/v1/similar", files=parts), 400, "bad-query")
     problem(mara.post("/v1/similar", files={"image": b"x"}, data={"query": "{"}), 400, "bad-query")
 
 

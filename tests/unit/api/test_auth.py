@@ -101,6 +101,7 @@ def test_people_are_read_or_the_owner_is_alone(tmp_path: Path) -> None:
     assert read_people(tmp_path) == (OWNER,)
     (tmp_path / "people.json").write_text('[{"user": "ann", "name": "Ann", "roles": ["auditor"]}]')
     assert read_people(tmp_path)[0].principal.roles == {Role.auditor}
-    (tmp_path / "people.json").write_text('[{"user": "ann", "name": "Ann", "roles": ["king"]}]')
-    with pytest.raises(BadSettings, match=r"people\.json"):
-        read_people(tmp_path)
+    for wrong in (b'[{"user": "ann", "name": "Ann", "roles": ["king"]}]', b'[{"user": "\xff", "name": "Ann"}]'):
+        (tmp_path / "people.json").write_bytes(wrong)
+        with pytest.raises(BadSettings, match=r"people\.json"):
+            read_people(tmp_path)
