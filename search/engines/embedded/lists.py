@@ -121,11 +121,14 @@ _SCORED: Final = 600
 _REACH: Final = 5.0
 _UNSURE: Final = 1.2
 
-#: Rows whose codes are asked for at once, for each row of the answer: to ask for more is to look at all codes again.
+#: Rows whose codes are asked for at once, for each row of the answer: in the first lists, and where it is known what a
+#: row must reach. Then these times as many, for which all codes are looked at again. FAISS puts all in order.
 _FETCHED: Final = 8
+_FETCHED_LATER: Final = 3
+_FETCHED_AGAIN: Final = 2
 
 #: Rows that are scored for their codes before a scan of all is the better way.
-_HOPELESS: Final = 1 << 16
+_HOPELESS: Final = 1 << 17
 
 #: Codes looked at before the threshold is seen anew, or so many times those looked at before, whichever is more.
 _AT_ONCE: Final = 150_000
@@ -401,7 +404,8 @@ class _LookAtCodes(_Look):
         sizes = int(self._lists.sizes[chosen].sum())
         most = sizes if self._doubtful is not None else int(self._counts[chosen].sum())
         step = max(_SCORED, 2 * self._limit)
-        wanted = min(max(_SCORED, _FETCHED * self._limit), most)
+        fetched = _FETCHED_LATER if len(self._seen) else _FETCHED
+        wanted = min(max(_SCORED, fetched * self._limit), most)
         codes, candidates = self._scan(chosen, wanted)
         done = 0
         while True:
@@ -415,7 +419,7 @@ class _LookAtCodes(_Look):
             if done == len(codes):
                 if done < wanted:  # there are no others
                     break
-                wanted = min(4 * wanted, most)
+                wanted = min(_FETCHED_AGAIN * wanted, most)
                 if wanted > _HOPELESS:
                     self._scan_all()
                     return
