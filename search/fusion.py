@@ -29,6 +29,7 @@ from typing import Final, overload
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from search.types import Leg
 
@@ -124,9 +125,9 @@ def fuse(evidence: Evidence) -> Order:
     beside_words = WEIGHT_BESIDE_WORDS * np.maximum(evidence.said[:, _VISUAL], -_AGAINST)
     counted[:, _VISUAL] = np.where(np.isnan(counted[:, _PASSAGE]), counted[:, _VISUAL], beside_words)
     total = np.nansum(counted, axis=1).clip(-_CERTAIN, _CERTAIN)
-    # One by one: a vectorised exponential may differ in the last digit by where in the array a number stands, and
-    # what an asset's relevance is depends on nothing else that is there.
-    relevance = np.array([1 / (1 + math.exp(-said)) for said in total.tolist()], np.float64)
+    # SciPy takes exponentials one by one. NumPy's may differ in the last digit by where in the array a number stands,
+    # and what an asset's relevance is depends on nothing else that is there.
+    relevance: Said = expit(total)
     return Order(evidence.assets, relevance, counted)
 
 

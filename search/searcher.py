@@ -19,7 +19,7 @@ from PIL import Image
 from pyroaring import BitMap
 
 from search import facets, policy
-from search.bitmaps import as_bitmap
+from search.bitmaps import as_array, as_bitmap
 from search.catalog import Catalog
 from search.columns import Columns
 from search.corpus import metadata_document, shown_text
@@ -105,9 +105,14 @@ class _Want:
     def __init__(self, scope: policy.Scope, depth: int, readings: Sequence[_Reading], strangeness: float = 0.0) -> None:
         """The `depth` best of each leg; what one leg found, another that had more to tell is asked about as well."""
         best = [(reading, *reading.find(scope, depth)) for reading in readings]
-        assets = np.unique(np.concatenate([np.zeros(0, np.int64), *(matches.assets for _, matches, _ in best)]))
-        told = [self._of_others(scope, assets, *one) for one in best if len(one[1]) >= depth] if len(best) > 1 else []
+        by_each = [as_bitmap(matches.assets) for _, matches, _ in best]
+        found = BitMap.union(BitMap(), *by_each)
+        told = []
+        for (reading, matches, _), known in zip(best, by_each, strict=True):
+            if len(matches) >= depth and (others := found - known):
+                told.append((reading, *reading.find(scope.narrowed(others), len(others))))
         self._searches = [*best, *told]
+        assets = as_array(found)
         said = np.full((len(assets), len(LEGS)), np.nan)
         self._segments = np.full((len(assets), len(LEGS)), -1, np.int64)
         for reading, matches, _ in self._searches:
@@ -133,14 +138,6 @@ class _Want:
             if reading.leg is leg and asset in matches.assets:
                 return plan
         return None
-
-    @staticmethod
-    def _of_others(
-        scope: policy.Scope, assets: NDArray[np.int64], reading: _Reading, matches: Matches, _: Plan | None
-    ) -> tuple[_Reading, Matches, Plan | None]:
-        """What a leg says of those of the assets that are not among its matches."""
-        others = np.setdiff1d(assets, matches.assets, assume_unique=True)
-        return reading, *reading.find(scope.narrowed(as_bitmap(others)), len(others))
 
 
 class Searcher:

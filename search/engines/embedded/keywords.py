@@ -146,7 +146,7 @@ class KeywordIndex:
         if len(found) == 1:
             return found[0]
         packed = np.concatenate([np.zeros(0, np.int64), *(places << 8 | worth for places, worth in found)])
-        packed.sort()
+        packed.sort(kind="stable")  # a merge of the lists, each of which is in order: a tenth of the time, or less
         places = packed >> 8
         last = np.ones(len(places), np.bool_)
         last[:-1] = places[1:] != places[:-1]
@@ -182,7 +182,8 @@ def _highest(places: NDArray[np.int64], scores: NDArray[np.uint16], count: int) 
     """Which have the `count` highest scores, of equal ones those with the last places; in order of place."""
     if count >= len(scores):
         return places.argsort()
-    least = np.partition(scores, len(scores) - count)[len(scores) - count]
+    as_high = np.bincount(scores)[::-1].cumsum()  # few different ones: to count them is quicker than to part them
+    least = len(as_high) - 1 - int(as_high.searchsorted(count))
     above = np.flatnonzero(scores > least)
     equal = np.flatnonzero(scores == least)
     last = np.argpartition(places.take(equal), len(above) - count)[len(above) - count :]
