@@ -58,7 +58,9 @@ class Values(dict[str, int]):
         """The values of each asset by their numbers, each once."""
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
         numbers = np.fromiter(map(self.__getitem__, chain.from_iterable(lists)), np.int64, lengths.sum())
-        pairs = np.unique(np.repeat(np.arange(len(lists)), lengths) << 32 | numbers)
+        pairs = np.repeat(np.arange(len(lists)), lengths) << 32 | numbers
+        pairs.sort()
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # `np.unique` goes by a hash, and takes ten times as long
         lengths = np.bincount(pairs >> 32, minlength=len(lists))
         return Held(assets, lengths.astype(np.int32), (pairs & 0xFFFFFFFF).astype(np.int32))
 

@@ -123,7 +123,7 @@ class KeywordIndex:
         within = _Within(scope, self._postings, self._kept)
         lists = [self._postings.of(word) for word in said[0]] if len(said) == 1 else [self._postings.side_by_side(said)]
         assets = [self._postings.assets[within.rows(within.keep(entries)[0])] for entries in lists]
-        return as_bitmap(np.unique(np.concatenate(assets)))
+        return as_bitmap(np.concatenate(assets))
 
     def _same(self, word: str) -> list[int]:
         return self._vocabulary.same(forms(word, self.languages))

@@ -50,7 +50,7 @@ class Part(msgspec.Struct, frozen=True, eq=False):
         told = BitMap(covers)
         for space, vectors in corpus.spaces.items():
             VectorIndex.write(vectors, directory / space.value)
-            told |= as_bitmap(np.unique(vectors.assets))
+            told |= as_bitmap(vectors.assets)
 
         def documents() -> Iterator[Document]:
             for document in corpus.documents:

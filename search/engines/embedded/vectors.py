@@ -79,7 +79,7 @@ class VectorIndex:
         # and row[a] is the last of them.
         owned = np.flatnonzero(self._assets >= 0)
         assets = self._assets[owned]
-        self._all = as_bitmap(np.unique(assets))
+        self._all = as_bitmap(assets)
         self._first = self._all.min() if self._all else 0
         # In 32 bits, as they are read out of order, and half as much of them passes through the processor's caches.
         self._order = owned[np.argsort(assets, kind="stable")].astype(np.int32)
