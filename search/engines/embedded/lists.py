@@ -122,7 +122,8 @@ _REACH: Final = 5.0
 _UNSURE: Final = 1.2
 
 #: Rows whose codes are asked for at once, for each row of the answer: in the first lists, and where it is known what a
-#: row must reach. Then these times as many, for which all codes are looked at again. FAISS puts all in order.
+#: row must reach; then so many times as many, for which all codes are looked at again. FAISS puts what it returns in
+#: order, which takes longer than to look at it.
 _FETCHED: Final = 8
 _FETCHED_LATER: Final = 3
 _FETCHED_AGAIN: Final = 2
