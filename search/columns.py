@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from search.bitmaps import as_array, as_bitmap
+from search.bitmaps import Key, as_array, as_bitmap
 from search.counting import Count, Counted, Held, assets_of, best, places_of
 from search.days import Days
 from search.kept import Kept
@@ -47,7 +47,7 @@ class Among(Protocol):
     def assets(self) -> BitMap: ...
 
     @property
-    def key(self) -> bytes: ...
+    def key(self) -> Key: ...
 
 
 class GrantKey(msgspec.Struct, frozen=True, gc=False):

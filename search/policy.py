@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from pyroaring import BitMap
 
+from search.bitmaps import Key
 from search.columns import BLOCKING_RELEASES, Columns, GrantKey
 from search.kept import Kept
 from search.types import (
@@ -209,13 +210,13 @@ class Scope:
         self._cleared = cleared
         self._reviewable = reviewable
         self._by_reason = by_reason
-        self._key: bytes | None = None
+        self._key: Key | None = None
 
     @property
-    def key(self) -> bytes:
+    def key(self) -> Key:
         """What tells its assets from those of others: under this, what was worked out of them may be kept."""
         if self._key is None:
-            self._key = self.assets.serialize()
+            self._key = Key(self.assets)
         return self._key
 
     def narrowed(self, assets: BitMap) -> "Scope":

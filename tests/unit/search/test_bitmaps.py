@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from search.bitmaps import as_array, as_bitmap, as_bits, as_flags, of_bits
+from search.bitmaps import Key, as_array, as_bitmap, as_bits, as_flags, of_bits
 
 #: Numbers of several containers of 65,536 each.
 _SIZE = 300_000
@@ -40,3 +40,21 @@ def test_flags_are_as_many_as_are_asked_for(size: int) -> None:
 
     assert as_flags(full, size).tolist() == [True] * size
     assert not as_flags(BitMap(), size).any()
+
+
+@given(st.frozensets(st.integers(0, 9)), st.frozensets(st.integers(0, 9)))
+def test_keys_are_equal_where_their_numbers_are(some: frozenset[int], others: frozenset[int]) -> None:
+    kept = {Key(BitMap(some)): some}
+
+    assert kept.get(Key(BitMap(others))) == (some if some == others else None)
+
+
+def test_a_key_is_that_of_the_numbers_it_was_made_of() -> None:
+    numbers = BitMap([1, 2, 5])
+    key = Key(numbers)
+    numbers.remove(2)
+    numbers.add(3)
+
+    assert key == Key(BitMap([1, 2, 5]))
+    assert key != Key(numbers)
+    assert hash(key) == hash(Key(numbers))  # as many, from 1 to 5: only what they are tells them apart

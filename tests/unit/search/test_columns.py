@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from search import counting
+from search.bitmaps import Key
 from search.catalog import Catalog
 from search.columns import FACETS, Columns, Facts, GrantKey
 from search.texts import Texts, folded
@@ -49,12 +50,12 @@ class Among(NamedTuple):
     """Assets, as a scope holds them."""
 
     assets: BitMap
-    key: bytes
+    key: Key
 
     @classmethod
     def of(cls, ordinals: Iterable[int]) -> "Among":
         assets = BitMap(ordinals)
-        return cls(assets, assets.serialize())
+        return cls(assets, Key(assets))
 
 
 libraries = st.lists(assets(), max_size=12, unique_by=lambda asset: asset.ordinal)
