@@ -22,6 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Final
@@ -91,6 +92,33 @@ class Engine(ABC):
         """At most ten rows, best first."""
 
 
+class _Collections:
+    """Which collection each row is in, as Loupe keeps such a column."""
+
+    def __init__(self, vectors: Made) -> None:
+        from pyroaring import BitMap
+
+        from search.counting import Counted, Held
+
+        rows = np.arange(len(vectors.rows))
+        column = Counted.empty()
+        numbers = np.array([column.values[str(collection)] for collection in range(COLLECTIONS)], np.int32)
+        held = Held(rows, np.ones(len(rows), np.int32), numbers[vectors.collections])
+        self._column = column.replaced(BitMap(rows), held)
+        self._having = {
+            str(collection): BitMap(vectors.by_collection[begin:end])
+            for collection, (begin, end) in enumerate(pairwise(vectors.begins))
+        }
+
+    def united(self, names: Sequence[str]) -> Any:
+        """The rows in one of some collections, as a bitmap."""
+        return self._column.any_of(names, self._having.__getitem__)
+
+
+def _names(chosen: Filter) -> Sequence[str] | None:
+    return None if chosen.collections is None else [str(collection) for collection in chosen.collections]
+
+
 # ---- Loupe
 
 
@@ -116,21 +144,17 @@ class Loupe(Engine):
         self._index = VectorIndex.open(index)
         self._scope = _everything(len(vectors.rows))
         self._vectors = vectors
-        self._collections = [
-            BitMap(vectors.by_collection[begin:end])
-            for begin, end in zip(vectors.begins[:-1], vectors.begins[1:], strict=True)
-        ]
+        self._collections = _Collections(vectors)
 
     def kept(self, chosen: Filter) -> Any:
         wanted = self._bitmap(np.flatnonzero(chosen.takes(self._vectors.buckets))) if chosen.by_bucket else None
-        listed = None if chosen.collections is None else [self._collections[place] for place in chosen.collections]
-        return wanted, listed
+        return wanted, _names(chosen)
 
     def settled(self, kept: Any) -> Any:
         wanted, listed = kept
         scope = self._scope
         if listed is not None:
-            scope = scope.narrowed(self._bitmap.union(*listed))
+            scope = scope.narrowed(self._collections.united(listed))
         if wanted is not None:
             scope = scope.narrowed(wanted)
         return scope
@@ -175,22 +199,21 @@ def _everything(count: int) -> Any:
 class _Sets(Engine):
     """Filters as sets of rows: whether each row is kept, bool [n]."""
 
-    _vectors: Made
+    def __init__(self, vectors: Made, index: Path) -> None:
+        self._vectors = vectors
+        self._collections = _Collections(vectors)
 
     def kept(self, chosen: Filter) -> Any:
-        wanted = chosen.takes(self._vectors.buckets) if chosen.by_bucket else None
-        if chosen.collections is None:
-            return wanted, None
-        listed = np.zeros(COLLECTIONS, np.bool_)
-        listed[list(chosen.collections)] = True
-        return wanted, listed
+        return chosen.takes(self._vectors.buckets) if chosen.by_bucket else None, _names(chosen)
 
     def settled(self, kept: Any) -> Any:
         """None for no filter."""
+        from search.bitmaps import as_flags
+
         wanted, listed = kept
         united: NDArray[np.bool_] | None = wanted
         if listed is not None:
-            united = listed[self._vectors.collections]
+            united = as_flags(self._collections.united(listed), len(self._vectors.rows))
             if wanted is not None:
                 united &= wanted
         return united
@@ -203,7 +226,7 @@ class _Faiss(_Sets):
         import faiss
 
         faiss.omp_set_num_threads(1)  # two stall each other for milliseconds whenever a core is wanted elsewhere
-        self._vectors = vectors
+        super().__init__(vectors, index)
         self._index = faiss.read_index(str(index / "index.faiss"))
 
     def kept(self, chosen: Filter) -> Any:
@@ -299,7 +322,7 @@ class Hnswlib(_Sets):
         made.save_index(str(index / "index.bin"))
 
     def __init__(self, vectors: Made, index: Path) -> None:
-        self._vectors = vectors
+        super().__init__(vectors, index)
         self._index = _hnswlib()
         self._index.load_index(str(index / "index.bin"))
 
@@ -336,7 +359,7 @@ class Usearch(_Sets):
         made.save(str(index / "index.usearch"))
 
     def __init__(self, vectors: Made, index: Path) -> None:
-        self._vectors = vectors
+        super().__init__(vectors, index)
         self._index = _usearch()
         self._index.load(str(index / "index.usearch"))
 

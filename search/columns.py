@@ -9,6 +9,7 @@ search in flight keeps a consistent view while the catalog moves on.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from itertools import chain
 from typing import Final, Protocol, TypeVar
 
@@ -265,6 +266,8 @@ class Columns:
 
     def any_of(self, column: str, values: Iterable[object]) -> BitMap:
         """The assets for which the column holds at least one of the values."""
+        if column in self._counted:
+            return self._counted[column].any_of([str(value) for value in values], partial(self.of, column))
         return BitMap.union(BitMap(), *(self.of(column, value) for value in values))
 
     def dated(self, column: str, *, before: date | None = None, after: date | None = None) -> BitMap:

@@ -8,7 +8,7 @@ either way, and depends on the scope alone.
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Final
 
 import msgspec
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from search.bitmaps import as_bitmap
-from search.ragged import Ragged
+from search.ragged import TOLD, Ragged
 
 #: As long as meeting one bitmap takes, so many values can be counted asset by asset: of a scope that is kept as bits,
 #: and of one that is kept as lists, as roaring bitmaps keep what is less than one in sixteen.
@@ -27,6 +27,9 @@ _LISTS: Final = 1 / 16
 
 #: So many values are met by bitmap at most (some 4 ms a million assets), before all are counted asset by asset.
 _MET: Final = 1_024
+
+#: The bitmaps of so many values are united; of more, it takes less to look at what each asset has.
+_UNITED: Final = 128
 
 #: A value and how many assets have it.
 Count = tuple[str, int]
@@ -111,6 +114,16 @@ class Counted:
     def held_by(self, assets: BitMap) -> set[str]:
         """The values that any of the assets has."""
         return {self.values.names[number] for number in np.unique(self._rows.rows(assets)).tolist()}
+
+    def any_of(self, names: Sequence[str], having: Callable[[str], BitMap]) -> BitMap:
+        """The assets that have one of these values at least; `having` a value are those that it tells, if any."""
+        united = BitMap()
+        if len(names) > _UNITED:
+            numbers = np.fromiter(map(self.values.get, names, repeat(TOLD)), np.int64, len(names))
+            held = self._rows.holding(numbers[numbers < TOLD])
+            if held is not None:
+                united, names = held, [names[place] for place in np.flatnonzero(numbers >= TOLD).tolist()]
+        return BitMap.union(united, *map(having, names))
 
     def most_frequent(
         self,

@@ -16,6 +16,7 @@ from search import counting
 from search.bitmaps import Key
 from search.catalog import Catalog
 from search.columns import FACETS, Columns, Facts, GrantKey
+from search.ragged import TOLD
 from search.texts import Texts, folded
 from search.types import Action, Asset, Channel, Grant, MediaType, ResourceKind, Rights, Status, SubjectKind
 from tests.conftest import MakeIntake, everyone_may
@@ -107,6 +108,27 @@ def test_counts_are_those_of_counting_asset_by_asset(
         for facet in FACETS:
             found = columns.most_frequent(facet, Among.of(a.ordinal for a in inside), most)
             assert found == counted(inside, facet, most)
+
+
+@given(libraries, libraries, st.sampled_from([0, 128]))
+def test_any_of_some_values_are_the_assets_that_have_one(before: list[Asset], after: list[Asset], most: int) -> None:
+    columns = Columns().updated(put=before).updated(put=after)
+    library = {asset.ordinal: asset for asset in (*before, *after)}.values()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_UNITED", most)
+        for column, wanted in {"collection": ("d", "no such", "c"), "keyword": ("sea", "light", "nowhere")}.items():
+            having = {asset.ordinal for asset in library if not set(wanted).isdisjoint(values_of(asset, column))}
+            assert set(columns.any_of(column, wanted)) == having
+
+
+def test_any_of_thousands_of_collections_are_the_assets_in_one_of_them() -> None:
+    """More of them than a byte and a bit tell apart, most of one asset."""
+    library = [an_asset(ordinal, collection=f"c{ordinal // 2}") for ordinal in range(1, 2 * TOLD + 200)]
+    columns = Columns().updated(put=library)
+    wanted = [f"c{number}" for number in range(0, TOLD + 300, 3)]
+    having = {asset.ordinal for asset in library if asset.collection in set(wanted)}
+
+    assert set(columns.any_of("collection", wanted)) == having
 
 
 @given(
