@@ -27,7 +27,8 @@ class Key:
     __slots__ = ("_hash", "_numbers")
 
     def __init__(self, numbers: BitMap) -> None:
-        self._numbers = numbers.copy()  # whoever changes theirs does not change what is kept under the key
+        # A copy: whoever changes theirs does not change what is kept under the key. Made smaller, it would take longer.
+        self._numbers = BitMap(numbers, optimize=False)
         self._hash = hash((len(numbers), numbers.min(), numbers.max()) if numbers else ())
 
     def __eq__(self, other: object) -> bool:
@@ -63,8 +64,15 @@ def as_bits(numbers: BitMap, size: int) -> NDArray[np.uint8]:
     if not len(runs) or count >= _WITH_OFFSETS:
         place += 4 * count
     bits = np.zeros((-(-size // _CONTAINER), _CONTAINER // 8), np.uint8)
+    # Containers that are crowded from the first one on lie together, as bits do.
+    crowded = (header[0::2] == np.arange(count)) & (header[1::2] >= _LISTED)
+    together = 0 if len(runs) else int(np.append(crowded, False).argmin())
+    bits[:together] = np.frombuffer(data, np.uint8, together * _CONTAINER // 8, place).reshape(
+        together, _CONTAINER // 8
+    )
+    place += together * _CONTAINER // 8
     flags = np.zeros(_CONTAINER, np.bool_)
-    for number, (key, last) in enumerate(header.reshape(count, 2).tolist()):
+    for number, (key, last) in enumerate(header.reshape(count, 2)[together:].tolist(), together):
         run = bool(len(runs) and runs[number])
         if not run and last >= _LISTED:
             bits[key] = np.frombuffer(data, np.uint8, _CONTAINER // 8, place)

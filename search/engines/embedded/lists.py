@@ -186,6 +186,11 @@ class Named(msgspec.Struct, frozen=True):
     listed: Numbers
     scattered: bool
 
+    @classmethod
+    def to_gather(cls, rows: Numbers) -> "Named":
+        """Rows of which none is to be left aside, so that it does not matter in what lists they are."""
+        return cls(rows, np.zeros(0, np.int32), np.zeros(0, np.int64), scattered=False)
+
     @property
     def count(self) -> int:
         return len(self.rows)

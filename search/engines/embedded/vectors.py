@@ -133,14 +133,14 @@ class VectorIndex:
             raise InvalidInput(f"A query vector must be {self.dimension} finite numbers.")
         # Two OpenMP pools (torch's and FAISS's) in a process stall each other for milliseconds.
         faiss.omp_set_num_threads(1)
-        inside = self._all & scope.assets
-        if not inside or limit < 1:
+        allowed = self._kept.of(scope.key, lambda: self._allowed(scope.assets))
+        if not allowed.count or limit < 1:
             return Nearest(Matches.none(), Plan("none", 0, 0))
         # An asset can have many rows (keyframes, passages): take more until enough assets are among them, at first a
         # quarter more than so many have on average.
         wanted = limit if self._single else 5 * limit * len(self) // (4 * len(self._all))
         while True:
-            rows, scores, plan = self._best(scope, inside, query, wanted)
+            rows, scores, plan = self._best(allowed, query, wanted)
             matches = self._best_of_each(rows, scores, limit)
             if len(matches) == limit or len(rows) == plan.allowed:
                 return Nearest(matches, plan)
@@ -152,12 +152,8 @@ class VectorIndex:
             return np.zeros((0, self.dimension), np.float32)
         return self._rows.read(self._of(as_array(self._all & BitMap([asset]))))
 
-    def _best(self, scope: Scope, inside: BitMap, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
-        """The best rows of the assets of a scope that are `inside`, their scores, and how they were found."""
-        few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
-        if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
-            return self._gather(query, rows, limit)
-        allowed = self._kept.of(scope.key, lambda: self._allowed(inside))
+    def _best(self, allowed: Allowed | Named, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
+        """The best of the allowed rows, their scores, and how they were found."""
         if self._lists and _MOST * limit <= allowed.count and (isinstance(allowed, Allowed) or allowed.scattered):
             found = self._lists.best(query, allowed, limit)
             return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
@@ -171,8 +167,12 @@ class VectorIndex:
         best, scores = self._rows.nearest(query, rows, limit)
         return best, scores, Plan("gather", len(rows), len(rows))
 
-    def _allowed(self, inside: BitMap) -> Allowed | Named:
-        """The rows of these assets, in the quickest way to tell them."""
+    def _allowed(self, assets: BitMap) -> Allowed | Named:
+        """The rows of these assets, of which some may have none, in the quickest way to tell them."""
+        inside = assets if self._all.intersection_cardinality(assets) == len(assets) else self._all & assets
+        few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
+        if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
+            return Named.to_gather(rows)
         listed, most = self._lists, min(_NAMED, int(_NAMED_SHARE * len(self)))
         if listed and len(inside) <= most and len(rows := self._of(as_array(inside))) <= most:
             named = listed.named(rows)
@@ -188,7 +188,9 @@ class VectorIndex:
             return Allowed(len(self), None, lambda: self._marked(as_bits(inside, size)), listed.sizes)
         bits = as_bits(inside, size)
         byte, bit = self._sample
-        seen = (bits.take(byte) & bit != 0).sum(axis=0, dtype=np.uint8)
+        among = bits.take(byte)
+        among &= bit
+        seen = (among != 0).sum(axis=0, dtype=np.uint8)
         selector = faiss.IDSelectorBitmap(bits)
         return Allowed(len(inside), selector, lambda: self._marked(bits), listed.expected(seen), seen == 0)
 
