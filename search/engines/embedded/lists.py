@@ -311,7 +311,8 @@ class _Look(ABC):
         """The lists nearest to the query, enough to learn a first threshold from."""
         apart = np.where(self._certain > 0, -self._foremost, np.inf)
         for some in (min(_SORTED, len(apart)), len(apart)):  # to put all of them in order takes longer
-            order = apart.argpartition(some - 1)[:some]
+            # Quicker than `argpartition`.
+            order = (apart <= np.partition(apart, some - 1)[some - 1]).nonzero()[0]
             order = order.take(apart.take(order).argsort())
             allowed = self._certain.take(order).cumsum()
             if allowed[-1] >= self._first:
