@@ -42,7 +42,8 @@ CODES: Final = "lists.faiss"
 _MODEL: Final = "lists.npz"
 
 #: Rows of a list begin at a multiple of this, so that allowed rows are counted by whole words of a bitmap.
-_WORD: Final = 64
+_WORD_BITS: Final = 6
+_WORD: Final = 1 << _WORD_BITS
 
 #: Lists, as so many times the root of how many rows there are. Of more, fewer rows need looking at, but more centroids.
 _LISTS: Final = 3
@@ -178,18 +179,18 @@ class Allowed:
 
 
 class Named(msgspec.Struct, frozen=True):
-    """Rows that may be found, few enough to be named, int64 [m]: the list of each, int32 [m], how many each list has,
+    """Rows that may be found, few enough to be named, int64 [m]: the list of each, int64 [m], how many each list has,
     int64 [lists], and whether they are scattered over so many lists that to leave some aside is to leave many rows."""
 
     rows: Numbers
-    lists: NDArray[np.int32]
+    lists: Numbers
     listed: Numbers
     scattered: bool
 
     @classmethod
     def to_gather(cls, rows: Numbers) -> "Named":
         """Rows of which none is to be left aside, so that it does not matter in what lists they are."""
-        return cls(rows, np.zeros(0, np.int32), np.zeros(0, np.int64), scattered=False)
+        return cls(rows, np.zeros(0, np.int64), np.zeros(0, np.int64), scattered=False)
 
     @property
     def count(self) -> int:
@@ -209,7 +210,7 @@ class Lists:
         words = -(-self.sizes // _WORD)
         begins = np.cumsum(words) - words
         self._words = begins[self._filled]
-        self._list_of_word = np.repeat(np.arange(len(words), dtype=np.int32), words)
+        self._list_of_word = np.repeat(np.arange(len(words)), words)
         # Some rows of each list, evenly spaced, int64 [sampled, lists]; of one without rows, any. To count lists one by
         # one takes four times as long.
         spaced = np.arange(_SAMPLED_OF_LIST)[:, None] * self.sizes // _SAMPLED_OF_LIST
@@ -269,7 +270,7 @@ class Lists:
 
     def named(self, rows: Numbers) -> Named:
         """Some rows, int64 [m], as those that may be found."""
-        lists = self._list_of_word.take(rows // _WORD)
+        lists = self._list_of_word.take(rows >> _WORD_BITS)
         listed = np.bincount(lists, minlength=len(self.sizes))
         return Named(rows, lists, listed, int(np.count_nonzero(listed)) > _SCATTERED * len(listed))
 
@@ -312,7 +313,7 @@ class _Look(ABC):
         apart = np.where(self._certain > 0, -self._foremost, np.inf)
         for some in (min(_SORTED, len(apart)), len(apart)):  # to put all of them in order takes longer
             # Quicker than `argpartition`.
-            order = (apart <= np.partition(apart, some - 1)[some - 1]).nonzero()[0]
+            order: Numbers = (apart <= np.partition(apart, some - 1)[some - 1]).nonzero()[0]
             order = order.take(apart.take(order).argsort())
             allowed = self._certain.take(order).cumsum()
             if allowed[-1] >= self._first:
