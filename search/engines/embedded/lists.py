@@ -359,7 +359,7 @@ class _Look(ABC):
     def _done(self, chosen: Numbers, scored: int) -> None:
         """Be done with some lists, in which so many rows were looked at."""
         scores, rows = self._possible
-        possible = self._rows.possible(self._asked, scores, self._threshold)
+        possible = self._rows.possible(scores, self._threshold, self._asked.blur)
         self._possible = scores[possible], rows[possible]
         self._seen = np.concatenate((self._seen, chosen))
         self._scored += scored

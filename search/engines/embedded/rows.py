@@ -135,17 +135,18 @@ class Rows:
         if len(rows) > _FEW:
             return self.best(self.asked(query), rows, limit)
         whole, step, excess = self._in_steps(query)
-        high, low = (codes.take(rows, axis=0).astype(np.float64) @ whole - excess for codes in (self._high, self._low))
-        return _best(rows, _scores(high, 256 * step) + _scores(low, step), limit)
+        high = self._high.take(rows, axis=0).astype(np.float64) @ whole - excess
+        rough, rows = _foremost(_scores(high, 256 * step), rows, limit, _blur(whole, step))
+        low = self._low.take(rows, axis=0).astype(np.float64) @ whole - excess
+        return _best(rows, rough + _scores(low, step), limit)
 
     def asked(self, query: Vector) -> Asked:
         """A query, float32 [d], made ready to be multiplied."""
         whole, step, excess = self._in_steps(query)
-        blur = _DEVIATIONS * 256 * step * math.sqrt(whole @ whole) / 12**0.5
         kept = (whole + _MORE).astype(_WHOLE)
         bytes_ = np.ones((3, len(kept)), np.uint8)
         bytes_[:2] = _bytes(kept)
-        return Asked(kept, numkong.dots_pack(bytes_), excess, step, blur)
+        return Asked(kept, numkong.dots_pack(bytes_), excess, step, _blur(whole, step))
 
     def _in_steps(self, query: Vector) -> tuple[NDArray[np.float64], float, float]:
         """A query in fixed point: whole numbers of a step, [dimensions as they are padded], the step, and what is too
@@ -181,17 +182,16 @@ class Rows:
 
     def exactly(self, asked: Asked, rough: Scores, rows: Numbers, limit: int) -> tuple[Numbers, Scores]:
         """The `limit` best, by both planes, of rows that the high plane alone scored so: as `best` returns them."""
-        if len(rows) > limit:
-            possible = self.possible(asked, rough, float(np.partition(rough, -limit)[-limit]))
-            rough, rows = rough[possible], rows[possible]
+        rough, rows = _foremost(rough, rows, limit, asked.blur)
         scores = rough + _scores(self._bench.products(self._low, rows, asked), asked.step)
         return _best(rows, scores, limit)
 
     @staticmethod
-    def possible(asked: Asked, rough: Scores, threshold: float) -> NDArray[np.bool_]:
-        """Which rows may be better than one whose score by the high plane alone, as theirs are, is the threshold."""
-        # The difference of two such scores deviates by the root of two more than one does.
-        return rough >= threshold - 2**0.5 * asked.blur
+    def possible(rough: Scores, threshold: float, blur: float) -> NDArray[np.bool_]:
+        """Which rows may be better than one whose score by the high plane alone, as theirs are, is the threshold, if
+        such scores are off by `blur` at most."""
+        # The difference of two of them deviates by the root of two more than one does.
+        return rough >= threshold - 2**0.5 * blur
 
 
 class _Bench(local):
@@ -214,6 +214,19 @@ def _products(rows: NDArray[np.uint8], asked: Asked) -> NDArray[np.float64]:
     """The inner products of rows as they lie in a plane, [m, d], with a query: whole, float64 [m]."""
     products: NDArray[np.float64] = np.asarray(numkong.dots_packed(rows, asked.packed)) @ _PARTS - asked.excess
     return products
+
+
+def _blur(whole: NDArray[np.float64], step: float) -> float:
+    """What a score of the high plane alone is off by at most, for a query of so many steps, [dimensions]."""
+    return _DEVIATIONS * 256 * step * math.sqrt(whole @ whole) / 12**0.5
+
+
+def _foremost(rough: Scores, rows: Numbers, limit: int, blur: float) -> tuple[Scores, Numbers]:
+    """Those of some rows, scored by the high plane alone, that may be among the `limit` best, and their scores."""
+    if len(rows) <= limit:
+        return rough, rows
+    possible = Rows.possible(rough, float(np.partition(rough, -limit)[-limit]), blur)
+    return rough[possible], rows[possible]
 
 
 def _scores(products: NDArray[np.float64], step: float) -> Scores:
