@@ -159,8 +159,8 @@ class Ragged:
         """The numbers of the rows that hold one of these values, [n], all of them less than `TOLD`; None where a row
         holds more than one value.
 
-        Each byte of a row is looked up in a table, which takes a tenth of a millisecond a million rows, however many
-        values there are: to unite a bitmap for each takes longer from some dozens on.
+        Each row is looked up in a table, which takes two tenths of a millisecond a million rows, however many values
+        there are: to unite a bitmap for each takes longer from some dozens on.
         """
         bit_of = np.zeros(256, np.uint8)
         np.bitwise_or.at(bit_of, values & 0xFF, (1 << (values >> 8)).astype(np.uint8))

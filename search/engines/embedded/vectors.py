@@ -185,7 +185,7 @@ class VectorIndex:
             selector = None if count == len(self) else faiss.IDSelectorBitmap(marked)
             return Allowed(count, selector, lambda: marked, listed.counts(marked) if listed else np.zeros(0))
         if inside == self._all:
-            return Allowed(len(self), None, lambda: self._marked(as_bits(inside, size)), listed.sizes)
+            return Allowed(len(self), None, lambda: self._marked(as_bits(self._all, size)), listed.sizes)
         bits = as_bits(inside, size)
         byte, bit = self._sample
         among = bits.take(byte)
