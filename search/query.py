@@ -29,7 +29,7 @@ MAX_DEPTH: Final = 10_000
 MAX_PHRASES: Final = 8
 MAX_UNLIKE: Final = 8
 MAX_EXAMPLES: Final = 8
-MAX_FILTER_VALUES: Final = 100
+MAX_FILTER_VALUES: Final = 1_000
 
 _QUOTED: Final = r'"[^"]*"|“[^”]*”|„[^“”]*[“”]|«[^»]*»'
 _PICTOGRAPH: Final = "\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
@@ -180,7 +180,7 @@ def _check_filters(filters: Filters) -> None:
     for name in filters.__struct_fields__:
         value = getattr(filters, name)
         if isinstance(value, tuple) and len(value) > MAX_FILTER_VALUES:
-            raise BadQuery(f"The filter `{name}` has {len(value)} values; at most {MAX_FILTER_VALUES} are taken.")
+            raise BadQuery(f"The filter `{name}` has {len(value):,} values; at most {MAX_FILTER_VALUES:,} are taken.")
     if unknown := set(filters.orientation) - {"landscape", "portrait", "square"}:
         raise BadQuery(f"{min(unknown)!r} is not an orientation.", "Use landscape, portrait or square.")
     first, last = created_days(filters)

@@ -197,6 +197,22 @@ def test_pages_follow_one_another(mara: httpx.Client) -> None:
     assert parts == whole
 
 
+@pytest.mark.parametrize("facet", ["collection", "keyword"])
+def test_a_filter_of_hundreds_of_values_lets_through_what_has_one(mara: httpx.Client, facet: str) -> None:
+    """Most of them values that no asset has."""
+    every = mara.post("/v1/search", json={}).json()
+    chosen = list(every["facets"][facet])[:3]
+
+    def found(values: list[str]) -> tuple[list[str], int]:
+        answer = mara.post("/v1/search", json={"limit": 200, "filters": {facet: values}})
+        return ids(answer), answer.json()["total"]
+
+    few = found(chosen)
+    assert 0 < few[1] < every["total"]
+    assert found([*chosen, *(f"no such {number}" for number in range(900))]) == few
+    assert found([f"no such {number}" for number in range(900)]) == ([], 0)
+
+
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
@@ -210,6 +226,7 @@ def test_pages_follow_one_another(mara: httpx.Client) -> None:
         ({"usage": {"on": "2027-03-02", "until": "2027-03-01"}}, "before it begins"),
         ({"usage": {"until": "2027-03-01"}}, "first"),
         ({"filters": {"orientation": ["diagonal"]}}, "diagonal"),
+        ({"filters": {"collection": [f"c{number}" for number in range(1_001)]}}, "1,001 values"),
         ({"filters": {"created": {"from": "yesterday"}}}, "created"),
     ],
 )
