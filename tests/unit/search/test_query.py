@@ -171,7 +171,7 @@ def test_a_usage_that_is_none_is_named(text: str) -> None:
     "filters",
     [
         Filters(orientation=("diagonal",)),
-        Filters(keyword=("x",) * 1000),
+        Filters(keyword=("x",) * 1_001),
         Filters(created=CreatedRange("2027-01-01", "2026-01-01")),
         Filters(created=CreatedRange("soon", "")),
     ],
