@@ -145,7 +145,7 @@ class Rows:
         whole, step, excess = self._in_steps(query)
         kept = (whole + _MORE).astype(_WHOLE)
         bytes_ = np.ones((3, len(kept)), np.uint8)
-        bytes_[:2] = _bytes(kept)
+        bytes_[0], bytes_[1] = _bytes(kept)
         return Asked(kept, numkong.dots_pack(bytes_), excess, step, _blur(whole, step))
 
     def _in_steps(self, query: Vector) -> tuple[NDArray[np.float64], float, float]:
@@ -166,7 +166,7 @@ class Rows:
         unit = 256 * 256 * asked.step
         # The query's low bytes are left out too, each of which is off the nearest step of 256 by chance.
         blur = math.hypot(asked.blur, _DEVIATIONS * unit * self._longest / 12**0.5)
-        high = _bytes(asked.whole)[1:].astype(np.float32) - _NOUGHT
+        high = _bytes(asked.whole)[1][None].astype(np.float32) - _NOUGHT
         params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         wanted = min(allowed, max(_ROUGH, 4 * limit))
         while True:
@@ -241,9 +241,10 @@ def _best(rows: Numbers, scores: Scores, limit: int) -> tuple[Numbers, Scores]:
     return rows[best], scores[best]
 
 
-def _bytes(whole: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """The low bytes, [0], of values in fixed point and the high ones, [1]: uint8 [2, ...]."""
-    return np.moveaxis(whole.view(np.uint8).reshape(*whole.shape, 2), -1, 0)
+def _bytes(whole: NDArray[np.uint16]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The low bytes of values in fixed point and the high ones, each uint8 and of their shape."""
+    both = whole.view(np.uint8)
+    return both[..., ::2], both[..., 1::2]
 
 
 def _plane(dimension: int) -> Any:
