@@ -3,9 +3,9 @@
 `benchmarks.vectors` says what is searched and how filters are made, `benchmarks.engines` how each engine is used. An
 engine is built once and kept in the cache; it is measured in a process of its own, one after the other, single queries
 on two cores, k = 10: with a filter that is new, which includes making one set of what it is made of where an engine is
-given sets, and again with the same filter, as a person searches again. Each figure is for the quickest of the efforts
-tried whose mean recall@10 reaches 0.99 against exact search within the filter; where none does, for the one of best
-recall, which is then printed and does not count.
+given sets, and again with the same filter, as a person searches again; the quickest of three rounds. Each figure is for
+the quickest of the efforts tried whose mean recall@10 reaches 0.99 against exact search within the filter; where none
+does, for the one of best recall, which is then printed and does not count.
 
 Milliseconds say as much of the machine as of an engine. So Loupe's are also told as parts of what FAISS takes to look
 at all vectors, exactly, in the same run, and counted against goals that are such parts (`GOALS`).
