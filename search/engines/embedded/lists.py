@@ -180,22 +180,18 @@ class Allowed:
 
 
 class Named(msgspec.Struct, frozen=True):
-    """Rows that may be found, few enough to be named, int64 [m]: the list of each, int64 [m], how many each list has,
-    int64 [lists], and whether they are scattered over so many lists that to leave some aside is to leave many rows."""
+    """Rows that may be found, few enough to be named, int64 [m], by what codes go by (`Lists.rename`): the list of
+    each, uint16 or wider [m], how many each list has, int64 [lists], and whether they are scattered over so many lists
+    that to leave some aside is to leave many rows."""
 
-    rows: Numbers
-    lists: Numbers
+    names: Numbers
+    lists: NDArray[Any]
     listed: Numbers
     scattered: bool
 
-    @classmethod
-    def to_gather(cls, rows: Numbers) -> "Named":
-        """Rows of which none is to be left aside, so that it does not matter in what lists they are."""
-        return cls(rows, np.zeros(0, np.int64), np.zeros(0, np.int64), scattered=False)
-
     @property
     def count(self) -> int:
-        return len(self.rows)
+        return len(self.names)
 
 
 class Lists:
@@ -211,7 +207,8 @@ class Lists:
         words = -(-self.sizes // _WORD)
         begins = np.cumsum(words) - words
         self._words = begins[self._filled]
-        self._list_of_word = np.repeat(np.arange(len(words)), words)
+        # The list of each row, or of what it goes by; in few bytes, as they are read out of order.
+        self._list_of = np.repeat(np.arange(len(words), dtype=np.min_scalar_type(len(words))), _WORD * words)
         # Some rows of each list, evenly spaced, int64 [sampled, lists]; of one without rows, any. To count lists one by
         # one takes four times as long.
         spaced = np.arange(_SAMPLED_OF_LIST)[:, None] * self.sizes // _SAMPLED_OF_LIST
@@ -264,16 +261,17 @@ class Lists:
             ids = faiss.rev_swig_ptr(held.get_ids(number), held.list_size(number))
             ids[:] = names[ids]
         self._row_of, self._first_name = row_of, first
+        self._list_of = self._list_of.take(row_of)
 
     def rows_named(self, names: Numbers) -> Numbers:
-        """The rows of codes, by what these go by, int64 [m]."""
+        """The rows, int64 [m], that go by these names."""
         return names if self._row_of is None else self._row_of.take(names - self._first_name).astype(np.int64)
 
-    def named(self, rows: Numbers) -> Named:
-        """Some rows, int64 [m], as those that may be found."""
-        lists = self._list_of_word.take(rows >> _WORD_BITS)
+    def named(self, names: Numbers) -> Named:
+        """The rows that go by these names, int64 [m], as those that may be found."""
+        lists = self._list_of.take(names - self._first_name)
         listed = np.bincount(lists, minlength=len(self.sizes))
-        return Named(rows, lists, listed, int(np.count_nonzero(listed)) > _SCATTERED * len(listed))
+        return Named(names, lists, listed, int(np.count_nonzero(listed)) > _SCATTERED * len(listed))
 
 
 class _Look(ABC):
@@ -377,7 +375,7 @@ class _LookAtRows(_Look):
     def into(self, chosen: Numbers) -> None:
         into = np.zeros(len(self._counts), np.bool_)
         into[chosen] = True
-        more = self._named.rows[into.take(self._named.lists)]
+        more = self._lists.rows_named(self._named.names[into.take(self._named.lists)])
         self._learn(more)
         self._done(chosen, len(more))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import faiss
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
@@ -64,6 +65,16 @@ _OWNERS: Final = "owners.npy"
 threadpool_limits(1, "blas")
 
 
+class Gathered(msgspec.Struct, frozen=True):
+    """Rows that may be found, so few that each is scored, int64 [m]."""
+
+    rows: Numbers
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+
 class VectorIndex:
     """Rows, and for each the catalog's segment and the asset that it belongs to. Safe to share between threads."""
 
@@ -91,7 +102,7 @@ class VectorIndex:
             # FAISS is told which assets are allowed: to know which rows are takes a pass over all.
             self._sample = self._byte[listed.sample], self._bit[listed.sample]
             listed.rename(self._assets, self._row, self._first)
-        self._kept: Kept[Allowed | Named] = Kept(_KEPT)
+        self._kept: Kept[Allowed | Named | Gathered] = Kept(_KEPT)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -152,32 +163,35 @@ class VectorIndex:
             return np.zeros((0, self.dimension), np.float32)
         return self._rows.read(self._of(as_array(self._all & BitMap([asset]))))
 
-    def _best(self, allowed: Allowed | Named, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
+    def _best(self, allowed: Allowed | Named | Gathered, query: Vector, limit: int) -> tuple[Numbers, Scores, Plan]:
         """The best of the allowed rows, their scores, and how they were found."""
-        if self._lists and _MOST * limit <= allowed.count and (isinstance(allowed, Allowed) or allowed.scattered):
+        count = allowed.count
+        if self._lists and _MOST * limit <= count and not isinstance(allowed, Gathered):
             found = self._lists.best(query, allowed, limit)
-            return found.rows, found.scores, Plan("scan" if found.whole else "lists", allowed.count, found.scored)
-        if isinstance(allowed, Named):
-            return self._gather(query, allowed.rows, limit)
-        best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, allowed.count, limit)
-        return best, scores, Plan("scan", allowed.count, allowed.count)
-
-    def _gather(self, query: Vector, rows: Numbers, limit: int) -> tuple[Numbers, Scores, Plan]:
-        """The best of some rows, as `_best` returns them."""
+            return found.rows, found.scores, Plan("scan" if found.whole else "lists", count, found.scored)
+        if isinstance(allowed, Allowed):
+            best, scores = self._rows.best_of_all(self._rows.asked(query), allowed.bits, count, limit)
+            return best, scores, Plan("scan", count, count)
+        if isinstance(allowed, Gathered):
+            rows = allowed.rows
+        else:
+            rows = self._of(allowed.names) if self._single else allowed.names
         best, scores = self._rows.nearest(query, rows, limit)
-        return best, scores, Plan("gather", len(rows), len(rows))
+        return best, scores, Plan("gather", count, count)
 
-    def _allowed(self, assets: BitMap) -> Allowed | Named:
+    def _allowed(self, assets: BitMap) -> Allowed | Named | Gathered:
         """The rows of these assets, of which some may have none, in the quickest way to tell them."""
         inside = assets if self._all.intersection_cardinality(assets) == len(assets) else self._all & assets
         few = _GATHERED if self._lists else int(_GATHERED_SHARE * len(self))
         if len(inside) <= few and len(rows := self._of(as_array(inside))) <= few:
-            return Named.to_gather(rows)
+            return Gathered(rows)
         listed, most = self._lists, min(_NAMED, int(_NAMED_SHARE * len(self)))
-        if listed and len(inside) <= most and len(rows := self._of(as_array(inside))) <= most:
-            named = listed.named(rows)
-            if named.scattered or len(rows) <= _GATHERED_TOGETHER:
+        if listed and len(inside) <= most and len(names := self._names(inside)) <= most:
+            named = listed.named(names)
+            if named.scattered:
                 return named
+            if len(names) <= _GATHERED_TOGETHER:
+                return Gathered(self._of(as_array(inside)))
         size = self._first + len(self._start)
         if not listed or not self._single:
             marked = self._marked(as_bits(inside, size))
@@ -199,6 +213,11 @@ class VectorIndex:
         marked = bits.take(self._byte)  # bits stay in the processor's caches; `take` is quicker than brackets
         marked &= self._bit
         return np.packbits(marked, bitorder="little")
+
+    def _names(self, assets: BitMap) -> Numbers:
+        """What the codes of all rows of some assets go by, each of which has rows here, int64 [m]."""
+        numbers = as_array(assets)
+        return numbers if self._single else self._of(numbers)
 
     def _of(self, assets: Numbers) -> Numbers:
         """All rows of some assets, each of which has rows here, int64 [m]."""
