@@ -305,6 +305,33 @@ def test_of_few_rows_those_are_scored_whose_lists_promise_something(
 
 
 @pytest.mark.usefixtures("listed_early")
+@pytest.mark.parametrize("rows_of_each", [1, 2])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_assets_may_begin_at_any_number_and_leave_some_out(
+    everything: policy.Scope, tmp_path: Path, rows_of_each: int, share: float
+) -> None:
+    generator = np.random.default_rng(17)
+    assets = 700 + generator.permutation(ASSETS - 700)[:3000]
+    rows, _ = clustered(generator, rows_of_each * len(assets))
+    index = written(vectors(rows, np.repeat(assets, rows_of_each)), tmp_path / "index")
+    wanted = BitMap(np.flatnonzero(generator.random(ASSETS) < share))
+    place = np.flatnonzero([asset in wanted for asset in assets.tolist()])
+    missed = []
+    for query in rows[generator.choice(len(rows), 10)]:
+        similar = (rows @ query).reshape(len(assets), rows_of_each).max(axis=1)
+        best = assets[place[np.argsort(-similar[place])]].tolist()
+        methods = []
+        for limit in (10, len(place) // 4):  # of so many of few, each is scored
+            answer = index.nearest(everything.narrowed(wanted), query, limit)
+            found = [match.asset for match in answer.matches]
+            assert len(set(found)) == len(found) == limit and BitMap(found) <= wanted
+            missed.append(len(set(best[:limit]) - set(found)) / limit)
+            methods.append(answer.plan.method)
+        assert methods == ["lists", "gather" if share < 0.5 else "scan"]
+    assert np.mean(missed) <= 0.01
+
+
+@pytest.mark.usefixtures("listed_early")
 def test_assets_of_many_rows_are_found_once_by_their_best(everything: policy.Scope, tmp_path: Path) -> None:
     generator = np.random.default_rng(5)
     rows, _ = clustered(generator, 3000)
