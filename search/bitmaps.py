@@ -103,8 +103,11 @@ def as_bitmap(numbers: NDArray[Any]) -> BitMap:
 
 def of_bits(bits: NDArray[np.uint8]) -> BitMap:
     """The bitmap of the numbers whose bit is set, uint8 [n]: eight numbers a byte, the lowest first (see `as_bits`)."""
-    whole = np.zeros((-(-len(bits) * 8 // _CONTAINER), _CONTAINER // 8), np.uint8)
-    whole.ravel()[: len(bits)] = bits
+    whole = bits
+    if len(bits) % (_CONTAINER // 8):
+        whole = np.zeros(-(-len(bits) * 8 // _CONTAINER) * (_CONTAINER // 8), np.uint8)
+        whole[: len(bits)] = bits
+    whole = whole.reshape(-1, _CONTAINER // 8)
     sizes = np.bitwise_count(whole.view(np.uint64)).sum(axis=1, dtype=np.int64)
     keys = np.flatnonzero(sizes)
     held = [
@@ -115,4 +118,4 @@ def of_bits(bits: NDArray[np.uint8]) -> BitMap:
     lengths = np.array([each.nbytes for each in held], np.int64)
     places = 8 + len(told) + 4 * len(keys) + np.cumsum(lengths) - lengths
     begun = np.array([_WITHOUT_RUNS, len(keys)], "<u4").tobytes() + told + places.astype("<u4").tobytes()
-    return BitMap.deserialize(begun + b"".join(each.tobytes() for each in held))
+    return BitMap.deserialize(b"".join([begun, *(each.data for each in held)]))

@@ -123,7 +123,7 @@ class Counted:
             held = self._rows.holding(numbers[numbers < TOLD])
             if held is not None:
                 united, names = held, [names[place] for place in np.flatnonzero(numbers >= TOLD).tolist()]
-        return BitMap.union(united, *map(having, names))
+        return BitMap.union(united, *map(having, names)) if names else united
 
     def most_frequent(
         self,
