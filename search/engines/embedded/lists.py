@@ -42,8 +42,7 @@ CODES: Final = "lists.faiss"
 _MODEL: Final = "lists.npz"
 
 #: Rows of a list begin at a multiple of this, so that allowed rows are counted by whole words of a bitmap.
-_WORD_BITS: Final = 6
-_WORD: Final = 1 << _WORD_BITS
+_WORD: Final = 64
 
 #: Lists, as so many times the root of how many rows there are. Of more, fewer rows need looking at, but more centroids.
 _LISTS: Final = 3
