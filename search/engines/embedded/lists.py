@@ -180,17 +180,20 @@ class Allowed:
 
 class Named(msgspec.Struct, frozen=True):
     """Rows that may be found, few enough to be named, int64 [m], by what codes go by (`Lists.rename`): the list of
-    each, uint16 or wider [m], how many each list has, int64 [lists], and whether they are scattered over so many lists
-    that to leave some aside is to leave many rows."""
+    each, uint16 or wider [m], and how many each list has, int64 [lists]."""
 
     names: Numbers
     lists: NDArray[Any]
     listed: Numbers
-    scattered: bool
 
     @property
     def count(self) -> int:
         return len(self.names)
+
+    @property
+    def scattered(self) -> bool:
+        """Whether they are in so many lists that to leave some aside is to leave many rows."""
+        return int(np.count_nonzero(self.listed)) > _SCATTERED * len(self.listed)
 
 
 class Lists:
@@ -269,8 +272,7 @@ class Lists:
     def named(self, names: Numbers) -> Named:
         """The rows that go by these names, int64 [m], as those that may be found."""
         lists = self._list_of.take(names - self._first_name)
-        listed = np.bincount(lists, minlength=len(self.sizes))
-        return Named(names, lists, listed, int(np.count_nonzero(listed)) > _SCATTERED * len(listed))
+        return Named(names, lists, np.bincount(lists, minlength=len(self.sizes)))
 
 
 class _Look(ABC):

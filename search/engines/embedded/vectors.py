@@ -191,7 +191,7 @@ class VectorIndex:
             if named.scattered:
                 return named
             if len(names) <= _GATHERED_TOGETHER:
-                return Gathered(self._of(as_array(inside)))
+                return Gathered(listed.rows_named(names))
         size = self._first + len(self._start)
         if not listed or not self._single:
             marked = self._marked(as_bits(inside, size))
